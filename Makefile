@@ -1,0 +1,66 @@
+# Every command of the project; `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+
+export MODERATOR_ENVIRONMENT ?= development
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types check format lock model evaluate bench clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runtime ## Set up everything and serve on 127.0.0.1:8000 (HOST, PORT)
+	@$(BIN)/python -m content_moderator serve
+
+test: $(VENV)/.dev ## Set up everything and run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types ## Lint and type-check
+
+lint: $(VENV)/.dev ## Check style, and the Dockerfile
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
+
+types: $(VENV)/.dev ## Check types
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/.dev ## Pin all dependencies anew, with hashes
+	requirements/lock
+
+model: $(VENV)/.train ## Build the embedded model from DATA
+	$(BIN)/python -m training.fit --data $(DATA)
+
+evaluate: $(VENV)/.train ## Measure the embedded model on DATA
+	$(BIN)/python -m training.evaluate --data $(DATA)
+
+bench: $(VENV)/.runtime ## Measure requests/s against a bare WSGI callable (needs wrk)
+	$(BIN)/python -m benchmarks.classify
+
+clean: ## Remove what the commands above made
+	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "The venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.runtime: requirements/runtime.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.train: requirements/dev.txt | $(VENV)/.dev
+	@touch $@
