@@ -1,0 +1,118 @@
+"""What a classifier answers about one text, and the one shape that every classifier has."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+from content_moderator.core.label import Label
+from content_moderator.errors import BadReplyError
+
+CacheStatus = Literal["miss", "exact", "similar"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierIdentity:
+    """Which classifier answered: its name in the settings, the model, and the model's revision."""
+
+    name: str
+    model: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """One label, the plain word for it, and its probability."""
+
+    label: str
+    category: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOutcome:
+    """
+    How the cache took part in an answer.
+
+    Args:
+        status: ``miss`` when a classifier was asked, else how the entry was found.
+        distance: Edit distance to the entry used: 0 for ``exact``, None for ``miss``.
+    """
+
+    status: CacheStatus = "miss"
+    distance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """
+    The nine scores of one text, and where they came from.
+
+    Fails closed: a set of scores that is not complete and sane cannot be made into a
+    Classification, so no later step can mistake a broken reply for a harmless text.
+
+    Args:
+        scores: Exactly one probability in [0, 1] for each of the nine labels.
+        classifier: Who gave the scores.
+        cache: Whether they came from the cache.
+        degraded: True if a stand-in answered because the chosen classifier could not.
+    Raises:
+        BadReplyError: A label is missing or unknown, or a score is not a number in [0, 1].
+    """
+
+    scores: Mapping[Label, float]
+    classifier: ClassifierIdentity
+    cache: CacheOutcome = field(default_factory=CacheOutcome)
+    degraded: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scores.keys() != set(Label):
+            raise BadReplyError("the scores do not cover exactly the nine labels")
+        for label, score in self.scores.items():
+            if not is_probability(score):
+                raise BadReplyError(f"the score of {label} is not a number in [0, 1]")
+        object.__setattr__(self, "scores", MappingProxyType({label: self.scores[label] for label in Label}))
+
+    @property
+    def ranked(self) -> list[LabelScore]:
+        """All nine labels, highest score first; ties in the order of `Label`."""
+        ordered = sorted(self.scores.items(), key=lambda item: -item[1])
+        return [LabelScore(label.value, label.category, score) for label, score in ordered]
+
+    @property
+    def unsafe(self) -> float:
+        """The probability that the text violates anything at all: 1 - P(OK)."""
+        return 1.0 - self.scores[Label.OK]
+
+
+def is_probability(value: object) -> bool:
+    """Tell whether *value* is a finite number in [0, 1]; booleans and strings are not numbers."""
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and 0 <= value <= 1
+    )
+
+
+class Classifier(Protocol):
+    """Anything that turns texts into scores; wrappers hold one and are one."""
+
+    @property
+    def identity(self) -> ClassifierIdentity:
+        """Who answers when nothing goes wrong."""
+        ...
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        """
+        Score each text.
+
+        Args:
+            texts: Cleaned, non-empty texts. One text is a list of one.
+        Returns:
+            One Classification per text, in the same order.
+        Raises:
+            ClassifierError: No complete, sane answer could be had.
+        """
+        ...
