@@ -1,0 +1,135 @@
+"""
+The file format of the embedded model, and the arithmetic of its linear heads.
+
+A file is a magic word, the length of a JSON header as a little-endian 32-bit integer, the header,
+and two raw arrays: the quantised inverse document frequencies, one byte a bucket, and the quantised
+weights, one signed byte for each bucket and head. Nothing in it can run.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from content_moderator.classifiers.embedded_feature import BUCKETS, BUCKETS_PER_BLOCK, Counts
+from content_moderator.errors import ConfigurationError
+
+MAGIC: Final = b"CMEMBED1"
+ANY: Final = "ANY"
+
+Floats = NDArray[np.float32]
+
+
+def feature_values(counts: Counts, idf: Floats) -> Floats:
+    """Weigh counts by (1 + ln tf) · idf and give each block of each text the Euclidean length 1."""
+    values: Floats = (1 + np.log(counts.count)).astype(np.float32) * idf[counts.bucket]
+    block = counts.text * 2 + (counts.bucket >= BUCKETS_PER_BLOCK)
+    length = np.sqrt(np.bincount(block, weights=values * values)).astype(np.float32)
+    unit: Floats = values / length[block]
+    return unit
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedModel:
+    """
+    Linear heads over hashed n-grams.
+
+    Args:
+        heads: Names of the heads: labels, and ``ANY`` for any violation.
+        idf: Inverse document frequency of each bucket, shape (BUCKETS,).
+        weights: Quantised weights, shape (BUCKETS, heads).
+        scale: What one step of a weight is worth, shape (heads,).
+        bias: Added to the logit, shape (heads,); calibration is folded in here and in scale.
+        header: The file's JSON header: where the model comes from.
+        revision: First 12 hex digits of the SHA-256 of the whole file.
+    """
+
+    heads: tuple[str, ...]
+    idf: Floats
+    weights: NDArray[np.int8]
+    scale: Floats
+    bias: Floats
+    header: Mapping[str, Any]
+    revision: str
+
+    def probabilities(self, counts: Counts, texts: int) -> Floats:
+        """
+        Score counted texts.
+
+        Args:
+            counts: Features of the texts.
+            texts: How many texts there are; one without any feature gets the bias alone.
+        Returns:
+            Calibrated probabilities, shape (texts, heads).
+        """
+        logits = np.tile(self.bias, (texts, 1))
+        if len(counts.text):
+            values = feature_values(counts, self.idf)
+            weighed = self.weights[counts.bucket] * values[:, np.newaxis]
+            starts = np.flatnonzero(np.diff(counts.text, prepend=-1))
+            logits[counts.text[starts]] += np.add.reduceat(weighed, starts) * self.scale
+        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """
+        Read a model file.
+
+        Raises:
+            ConfigurationError: There is no such file, or it is not an intact model.
+        """
+        try:
+            return cls._parse(path.read_bytes())
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"embedded model {path}: not a readable model file") from error
+
+    @classmethod
+    def _parse(cls, data: bytes) -> Self:
+        if data[: len(MAGIC)] != MAGIC:
+            raise ValueError("wrong magic")
+        start = len(MAGIC) + 4
+        end = start + int.from_bytes(data[len(MAGIC) : start], "little")
+        header = json.loads(data[start:end])
+        payload = memoryview(data)[end:]
+        if hashlib.sha256(payload).hexdigest() != header["payload_sha256"]:
+            raise ValueError("damaged payload")
+        heads = tuple(header["heads"])
+        steps = np.frombuffer(payload[:BUCKETS], dtype=np.uint8)
+        weights = np.frombuffer(payload[BUCKETS:], dtype=np.int8)
+        return cls(
+            heads=heads,
+            idf=steps.astype(np.float32) * np.float32(header["idf_step"]),
+            weights=weights.reshape(BUCKETS, len(heads)),
+            scale=np.array(header["scale"], dtype=np.float32),
+            bias=np.array(header["bias"], dtype=np.float32),
+            header=header,
+            revision=hashlib.sha256(data).hexdigest()[:12],
+        )
+
+
+def write_model(path: Path, *, header: Mapping[str, Any], idf: Floats, weights: Floats) -> None:
+    """
+    Quantise a fitted model and write it.
+
+    Args:
+        path: Where to.
+        header: ``heads`` and ``bias``, and anything worth knowing about the fit.
+        idf: Inverse document frequencies, not negative, shape (BUCKETS,).
+        weights: Calibrated weights, shape (BUCKETS, heads).
+    """
+    idf_step = float(idf.max()) / 255
+    scale = np.abs(weights).max(axis=0) / 127
+    payload = np.round(idf / idf_step).astype(np.uint8).tobytes()
+    payload += np.round(weights / scale).astype(np.int8).tobytes()
+    full = dict(header) | {
+        "idf_step": idf_step,
+        "scale": [float(step) for step in scale],
+        "payload_sha256": hashlib.sha256(payload).hexdigest(),
+    }
+    encoded = json.dumps(full, sort_keys=True).encode()
+    path.write_bytes(MAGIC + len(encoded).to_bytes(4, "little") + encoded + payload)

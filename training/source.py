@@ -1,0 +1,311 @@
+"""The public data sets and our own sentences, as rows with a label, its absence, or "unknown"."""
+
+import csv
+import gzip
+import hashlib
+import io
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from content_moderator.core.label import HARMS, Label
+
+HEADS: Final = (*(label.value for label in HARMS if label is not Label.S3), "ANY")
+"""The labels that are fitted, and any violation. S3 is built from S: it has no training text."""
+
+BENIGN_EMOTIONS: Final = frozenset({0, 1, 4, 5, 6, 7, 8, 13, 15, 17, 18, 20, 21, 22, 23, 26, 27})
+"""GoEmotions' numbers for emotions whose sentences hold next to no abuse: admiration ... neutral."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One training text.
+
+    Args:
+        text: As found.
+        targets: For each known head, whether it applies; an absent head is unknown, not 0.
+        source: Name of the data set.
+    """
+
+    text: str
+    targets: Mapping[str, bool]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    A data set: where its rows come from, and what a row is worth in the fit.
+
+    Args:
+        read: Yields the texts and targets of one file's text.
+        files: Names below the data folder; SHA256SUMS here has the checksums of the unpacked files.
+        origin: Public repository and path.
+        licence: SPDX identifier.
+        weight: Sample weight of each row.
+    """
+
+    read: Callable[[list[str]], Iterator[tuple[str, dict[str, bool]]]]
+    files: tuple[str, ...]
+    origin: str
+    licence: str
+    weight: float
+
+
+def complete(**positive: bool) -> dict[str, bool]:
+    """Say of every head whether it applies: those named as given, the others not."""
+    targets = {head: positive.get(head, False) for head in HEADS if head != "ANY"}
+    return targets | {"ANY": any(targets.values())}
+
+
+def only(targets: Mapping[str, bool], *heads: str) -> dict[str, bool]:
+    """Keep what is known of *heads*; ANY stays when a kept head makes it certain."""
+    kept = {head: targets[head] for head in heads}
+    return kept | ({"ANY": True} if any(kept.values()) else {})
+
+
+def load(name: str, folder: Path) -> list[Row]:
+    """
+    Read one source, after checking its files.
+
+    Raises:
+        SystemExit: A file is missing or not the one that the checksum names.
+    """
+    source = SOURCES[name]
+    contents = [_read(folder / file) for file in source.files]
+    return [Row(text, targets, name) for text, targets in source.read(contents) if text.strip()]
+
+
+def checksum(file: str) -> str:
+    """Give the SHA-256 that the unpacked *file* must have."""
+    lines = (Path(__file__).parent / "SHA256SUMS").read_text(encoding="ascii").splitlines()
+    sums = {name: digest for digest, name in map(str.split, lines)}
+    return sums[file.removesuffix(".gz")]
+
+
+def _read(path: Path) -> str:
+    if not path.exists():
+        raise SystemExit(f"{path} is missing; training/README.md says where to get it")
+    data = gzip.decompress(path.read_bytes())
+    if hashlib.sha256(data).hexdigest() != checksum(path.name):
+        raise SystemExit(f"{path} is not the file that training/SHA256SUMS names")
+    return data.decode("utf-8", errors="replace")
+
+
+def read_hatecheck(folder: Path) -> list[tuple[str, str, bool]]:
+    """Read HateCheck: text, functionality, and whether it is hateful. For evaluation only."""
+    name = "hatecheck_test_suite_cases.csv.gz"
+    rows = _csv(_read(folder / name))
+    return [(r["test_case"], r["functionality"], r["label_gold"] == "hateful") for r in rows]
+
+
+def read_goemotions(folder: Path) -> list[str]:
+    """Read the benign sentences of GoEmotions' test part. For evaluation only."""
+    name = "goemotions_test.tsv.gz"
+    return [text for text, _ in _goemotions([_read(folder / name)])]
+
+
+def seeds() -> list[Row]:
+    """Expand our own sentences."""
+    groups = yaml.safe_load((Path(__file__).parent / "seeds.yml").read_text(encoding="utf-8"))
+    rows = {}
+    for group in groups:
+        targets = complete(**dict.fromkeys(group.get("positive", ()), True))
+        known = {h: v for h, v in targets.items() if h not in group.get("unknown", ())}
+        for text in itertools.chain.from_iterable(_expand(t, group) for t in group["texts"]):
+            rows[text] = Row(text, known, "seeds")
+    return list(rows.values())
+
+
+def _expand(template: str, group: Mapping[str, dict[str, list[str]]]) -> Iterator[str]:
+    slots = {name: v for name, v in group.get("slots", {}).items() if f"{{{name}}}" in template}
+    for values in itertools.product(*slots.values()):
+        yield template.format(**dict(zip(slots, values, strict=True)))
+
+
+def _csv(text: str) -> Iterator[dict[str, str]]:
+    return csv.DictReader(io.StringIO(text))
+
+
+def _openai(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    for line in contents[0].splitlines():
+        row = json.loads(line)
+        known = {head: bool(row[head]) for head in HEADS if head in row}
+        # The set leaves a label out where it is absent or was not asked; for ANY it counts as absent,
+        # as in the published figures on this set.
+        yield row["prompt"], known | {"ANY": any(known.values())}
+
+
+def _davidson(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    for row in _csv(contents[0]):
+        text = " ".join(w for w in row["tweet"].split() if not w.startswith(("@", "http", "RT")))
+        if row["class"] == "2":
+            yield text, complete()
+        elif row["class"] == "1" and row["hate_speech"] == "0":
+            yield text, {"H": False, "H2": False}
+        elif row["class"] == "0":
+            yield text, {"H": True, "ANY": True}
+
+
+def _toxic_spans(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Majority of the workers by type; what most call not toxic counts as harmless."""
+    comments, annotations, spans = map(_csv, contents)
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for span in spans:
+        kinds[span["annotation"]].add(span["type"])
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    for annotation in annotations:
+        ballot = votes[annotation["comment_id"]]
+        ballot["all"] += 1
+        ballot["harmless"] += annotation["not toxic"] == "True"
+        ballot.update(kinds[annotation["annotation"]])
+    for comment in comments:
+        ballot = votes[comment["comment_id"]]
+        if not ballot["all"]:
+            continue
+        share = {kind: count / ballot["all"] for kind, count in ballot.items()}
+        if share.get("harmless", 0) >= 2 / 3:
+            yield comment["comment_text"], complete()
+            continue
+        targets = {
+            "HR": _majority(share.get("Insult", 0)),
+            "H": _majority(share.get("Identity based Attack", 0)),
+            "V": _majority(share.get("Threat", 0)),
+        }
+        known = {head: value for head, value in targets.items() if value is not None}
+        if known.get("H") or known.get("V"):
+            known["ANY"] = True
+        yield comment["comment_text"], known
+
+
+def _majority(share: float) -> bool | None:
+    return True if share >= 0.5 else False if share == 0 else None
+
+
+def _convabuse(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    for row in itertools.chain.from_iterable(map(_csv, contents)):
+        abuse = [v for k, v in row.items() if ".-" in k and "is_abuse" in k and v]
+        if not abuse:
+            continue
+        sexual = [v for k, v in row.items() if k.endswith("sex_harassment") and v]
+        abusive = sum("1" in v for v in abuse) * 2 >= len(abuse) / 3
+        if not any("1" in v for v in abuse):
+            yield row["user"], complete()
+        elif abusive:
+            marked = sum("1" in v for v in sexual) * 2 >= len(sexual)
+            yield row["user"], {"S": True, "ANY": True} if marked else {"HR": True, "ANY": True}
+
+
+def _goemotions(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    for line in contents[0].splitlines():
+        text, emotions, _ = line.split("\t")
+        if set(map(int, emotions.split(","))) <= BENIGN_EMOTIONS:
+            yield text.replace("[NAME]", "Alex"), complete()
+
+
+def _ailuminate(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Requests for help with harm: only where the hazard is one of our labels."""
+    heads = {"ssh": "SH", "sxc_prn": "S", "hte": "H"}
+    harmless = {"spc_ele", "spc_fin", "spc_lgl"}
+    for row in _csv(contents[0]):
+        if head := heads.get(row["hazard"]):
+            yield row["prompt_text"], {head: True, "ANY": True}
+        elif row["hazard"] in harmless:
+            yield row["prompt_text"], complete()
+
+
+def _profanity(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    for row in _csv(contents[0]):
+        if float(row["severity_rating"]) < 2:
+            continue
+        if row["category_1"] == "racial / ethnic slurs":
+            yield row["text"], {"H": True, "ANY": True, "SH": False, "S": False}
+        elif row["category_1"] == "sexual anatomy / sexual acts":
+            yield row["text"], {"S": True, "H": False, "SH": False}
+
+
+def _toxigen(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
+    for line in contents[0].splitlines():
+        row = json.loads(line)
+        targets = complete(H=True)
+        yield row["text"], only(targets, "H", "S", "SH") if row["hate"] else complete()
+
+
+SOURCES: Final = {
+    "openai": Source(
+        _openai,
+        ("openai_moderation_train.jsonl.gz",),
+        "openai/moderation-api-release: data/samples-1680.jsonl.gz, a fixed part without S3",
+        "MIT",
+        weight=6,
+    ),
+    "davidson": Source(
+        _davidson,
+        ("davidson_labeled_data.csv.gz",),
+        "t-davidson/hate-speech-and-offensive-language: data/labeled_data.csv",
+        "MIT",
+        weight=0.5,
+    ),
+    "toxic_spans": Source(
+        _toxic_spans,
+        (
+            "toxic_spans_comments.csv.gz",
+            "toxic_spans_annotations.csv.gz",
+            "toxic_spans_spans.csv.gz",
+        ),
+        "ipavlopoulos/toxic_spans: data/{comments,annotations,spans}.csv",
+        "CC0-1.0",
+        weight=0.5,
+    ),
+    "convabuse": Source(
+        _convabuse,
+        (
+            "convabuse_train.csv.gz",
+            "convabuse_valid.csv.gz",
+        ),
+        "amandacurry/convabuse: 2_splits/ConvAbuseEMNLP{train,valid}.csv",
+        "CC-BY-4.0",
+        weight=0.5,
+    ),
+    "goemotions": Source(
+        _goemotions,
+        ("goemotions_train.tsv.gz",),
+        "monologg/GoEmotions-pytorch: data/original/train.tsv",
+        "Apache-2.0",
+        weight=0.5,
+    ),
+    "ailuminate": Source(
+        _ailuminate,
+        ("ailuminate_demo_en.csv.gz",),
+        "mlcommons/ailuminate: airr_official_1.0_demo_en_us_prompt_set_release.csv",
+        "CC-BY-4.0",
+        weight=0.5,
+    ),
+    "profanity": Source(
+        _profanity,
+        ("profanity_en.csv.gz",),
+        "surge-ai/profanity: profanity_en.csv",
+        "MIT",
+        weight=0.5,
+    ),
+    "toxigen": Source(
+        _toxigen,
+        ("toxigen_prompt_sentences.jsonl.gz",),
+        "microsoft/TOXIGEN: prompts/*.txt",
+        "CDLA-Permissive-2.0",
+        weight=1,
+    ),
+}
+
+EVALUATION: Final = (
+    "hatecheck_test_suite_cases.csv.gz",
+    "goemotions_test.tsv.gz",
+)
+"""Files that are read to evaluate and never to fit."""
