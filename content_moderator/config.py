@@ -1,0 +1,195 @@
+"""
+Reads the settings: defaults, then app_conf.yml, then one environment's differences, then variables.
+
+``MODERATOR_CONFIG_DIR`` names the folder (else ``./config``, else the copy in the package),
+``MODERATOR_ENVIRONMENT`` names the file below ``environments/``, and ``MODERATOR__SECTION__KEY``
+overrides one key. Secrets come only from variables, or from files that ``<NAME>_FILE`` names.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from marshmallow import Schema, ValidationError, fields
+
+from content_moderator.errors import ConfigurationError
+from content_moderator.settings import Secret, Settings, schema_of
+
+PREFIX: Final = "MODERATOR__"
+MAIN_FILE: Final = "app_conf.yml"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Some keys and where they come from, for the error message."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """
+    Read and check all settings.
+
+    Args:
+        environ: The environment's variables; those of the process if None.
+    Raises:
+        ConfigurationError: Something is unknown, missing or out of range; one line that names it.
+    """
+    environ = os.environ if environ is None else environ
+    schema = schema_of(Settings)
+    layers = [*_file_layers(environ), *_variable_layers(environ, schema)]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merge(merged, layer.values)
+    try:
+        settings: Settings = schema.load(merged)
+    except ValidationError as error:
+        raise ConfigurationError(_describe(error, layers)) from error
+    return dataclasses.replace(settings, bearer_token=_secret("BEARER_TOKEN", environ))
+
+
+def dump_settings(settings: Settings) -> str:
+    """Write *settings* as YAML that `load_settings` reads back; secrets are left out."""
+    values = dataclasses.asdict(settings)
+    del values["bearer_token"]
+    return yaml.safe_dump(values, sort_keys=False)
+
+
+def config_directory(environ: Mapping[str, str]) -> Path:
+    """Find the folder of the configuration files."""
+    if named := environ.get("MODERATOR_CONFIG_DIR"):
+        return Path(named)
+    local = Path("config")
+    packaged = Path(str(files("content_moderator"))) / "defaults" / "config"
+    return local if (local / MAIN_FILE).is_file() else packaged
+
+
+def _file_layers(environ: Mapping[str, str]) -> Iterator[_Layer]:
+    directory = config_directory(environ)
+    yield _read(directory / MAIN_FILE)
+    if environment := environ.get("MODERATOR_ENVIRONMENT"):
+        known = sorted(path.stem for path in (directory / "environments").glob("*.yml"))
+        if environment not in known:
+            options = ", ".join(known) or "none"
+            raise ConfigurationError(
+                f"MODERATOR_ENVIRONMENT: no file for {environment!r} in {directory}/environments"
+                f" (there are: {options})"
+            )
+        yield _read(directory / "environments" / f"{environment}.yml")
+
+
+def _read(path: Path) -> _Layer:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506  (it is a SafeLoader)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {' '.join(str(error).split())}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path}: must be a mapping of sections")
+    return _Layer(str(path), values)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses duplicate keys, of which YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT002
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"duplicate key {key!r}", key_node.start_mark
+                )
+            seen.add(key if isinstance(key, str) else repr(key))
+        return super().construct_mapping(node, deep)
+
+
+def _variable_layers(environ: Mapping[str, str], schema: Schema) -> Iterator[_Layer]:
+    for name in sorted(environ):
+        if name.startswith(PREFIX):
+            path = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
+            if path[0] == "policy":
+                path[2:3] = [label.upper() for label in path[2:3]]
+            value: Any = _variable_value(environ[name], path, schema, name)
+            for part in reversed(path):
+                value = {part: value}
+            yield _Layer(name, value)
+
+
+def _variable_value(text: str, path: list[str], schema: Schema, name: str) -> Any:
+    """A text stays as it is; anything else is read as YAML would, so that 8 is a number."""
+    kind: Any = None
+    for part in path:
+        kind = (schema.fields if kind is None else getattr(kind, "nested", schema).fields).get(part)
+        if not isinstance(kind, fields.Nested):
+            break
+    if isinstance(kind, fields.String):
+        return text
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (it is a SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{name}: {' '.join(str(error).split())}") from error
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        both = isinstance(under, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(under, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _describe(error: ValidationError, layers: list[_Layer]) -> str:
+    problems = []
+    messages: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    for path, message in _leaves(messages):
+        origin = next((layer.origin for layer in reversed(layers) if _sets(layer, path)), None)
+        where = f" (from {origin})" if origin else ""
+        problems.append(f"{'.'.join(path)}: {message}{where}")
+    return "; ".join(problems)
+
+
+def _leaves(messages: Mapping[Any, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    for key, value in messages.items():
+        # marshmallow puts "key" and "value" between a dictionary and its items, and _schema on whole objects.
+        below = path if key in {"_schema", "key", "value"} else (*path, str(key))
+        if isinstance(value, Mapping):
+            yield from _leaves(value, below)
+        else:
+            yield from ((below, str(message)) for message in value)
+
+
+def _sets(layer: _Layer, path: tuple[str, ...]) -> bool:
+    values: Any = layer.values
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True
+
+
+def _secret(name: str, environ: Mapping[str, str]) -> Secret | None:
+    value, path = environ.get(name), environ.get(f"{name}_FILE")
+    if value and path:
+        raise ConfigurationError(f"{name}: set either {name} or {name}_FILE, not both")
+    if path:
+        try:
+            value = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{name}_FILE: the file cannot be read") from error
+    value = (value or "").strip()
+    if not value:
+        return None
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise ConfigurationError(f"{name}: must be printable ASCII without spaces")
+    return Secret(value)

@@ -1,0 +1,200 @@
+"""The settings: frozen values, each declared once with its type, its range and its default."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_type_hints
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from content_moderator.core.policy import RULE_NAMES, Policy, Rule
+
+
+class _StrictFloat(fields.Float):
+    """A number; the text "8" is refused, since a quoted number in YAML is a slip."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class _StrictInteger(fields.Integer):
+    """A whole number; neither text nor 8.0."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class _StrictBoolean(fields.Boolean):
+    """True or false; neither text nor 1."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class _RuleSchema(Schema):
+    """One rule of a policy."""
+
+    review = _StrictFloat(validate=validate.Range(0, 1), allow_none=True)
+    block = _StrictFloat(validate=validate.Range(0, 1), allow_none=True)
+
+    @validates_schema
+    def _ordered(self, data: Mapping[str, float | None], **_: Any) -> None:
+        review, block = data.get("review"), data.get("block")
+        if review is not None and block is not None and review > block:
+            raise ValidationError("Must not be greater than block.", "review")
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Rule:
+        return Rule(**data)
+
+
+def _text(default: str | None, *options: str) -> Any:
+    """Declare a text, one of *options* if there are any; None is accepted only as a default."""
+    checks: Any = validate.OneOf(options) if options else validate.Length(min=1)
+    return _setting(fields.String(validate=checks, allow_none=default is None), default)
+
+
+def _number(default: float, *, low: float, high: float) -> Any:
+    return _setting(_StrictFloat(validate=validate.Range(low, high)), default)
+
+
+def _integer(default: int, *, low: int, high: int) -> Any:
+    return _setting(_StrictInteger(validate=validate.Range(low, high)), default)
+
+
+def _flag(default: bool) -> Any:
+    return _setting(_StrictBoolean(), default)
+
+
+def _policy(**rules: tuple[float | None, float | None]) -> Any:
+    """Declare a policy by its default thresholds: label=(review, block)."""
+    default = {name: Rule(review, block) for name, (review, block) in rules.items()}
+    names = fields.String(validate=validate.OneOf(RULE_NAMES))
+    kind = fields.Dict(keys=names, values=fields.Nested(_RuleSchema))
+    return field(default_factory=lambda: dict(default), metadata={"kind": kind})
+
+
+def _setting(kind: fields.Field[Any], default: Any) -> Any:
+    return field(default=default, metadata={"kind": kind})
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """``classifier.config``: where the remote classifier is and how far it is trusted."""
+
+    url: str | None = _text("https://router.huggingface.co/hf-inference/models/KoalaAI/Text-Moderation")
+    model: str = _text("KoalaAI/Text-Moderation")
+    revision: str = _text("838ade0edb66dcffc5532d08ff6ed5c899abfb5c")
+    connect_timeout_seconds: float = _number(3.0, low=0.05, high=60)
+    max_reply_bytes: int = _integer(1_048_576, low=1024, high=67_108_864)
+    require_https: bool = _flag(False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierSettings:
+    """``classifier``: who scores the texts, and within which time."""
+
+    name: str = _text("embedded")
+    model_path: str | None = _text(None)
+    deadline_seconds: float = _number(8.0, low=0.1, high=300)
+    config: UpstreamSettings = field(default_factory=UpstreamSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """``policy``: for each classifier, the thresholds from which a score has consequences."""
+
+    embedded: Mapping[str, Rule] = _policy(
+        S=(0.5, 0.9), H=(0.5, 0.9), V=(0.5, None), HR=(0.5, None), SH=(0.5, None),
+        S3=(0.25, None), H2=(0.4, None), V2=(0.4, None), ANY=(0.75, None),
+    )  # fmt: skip
+    koala: Mapping[str, Rule] = _policy(
+        S=(0.3, 0.7), H=(0.3, 0.7), V=(0.3, 0.8), HR=(0.3, 0.8), SH=(0.2, 0.8),
+        S3=(0.1, 0.5), H2=(0.1, 0.5), V2=(0.2, 0.7), ANY=(0.6, None),
+    )  # fmt: skip
+
+    def policies(self) -> dict[str, Policy]:
+        """Make the policy of each classifier, by the classifier's name."""
+        return {each.name: Policy(getattr(self, each.name)) for each in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """``http``: what a request may be."""
+
+    max_body_bytes: int = _integer(1_048_576, low=1024, high=67_108_864)
+    max_text_chars: int = _integer(20_000, low=1, high=1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessSettings:
+    """``readiness``: how /readyz finds out whether a remote classifier can answer."""
+
+    probe_interval_seconds: float = _number(5.0, low=0.1, high=3600)
+    probe_wait_seconds: float = _number(1.0, low=0.0, high=30)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    """``logging``: what is written to standard output."""
+
+    level: Literal["debug", "info", "warning", "error"] = _text("info", "debug", "info", "warning", "error")
+    format: Literal["json", "console"] = _text("json", "json", "console")
+    requests: bool = _flag(True)
+
+
+class Secret:
+    """A text that shows itself to nobody who does not ask by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Give the secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set; `content_moderator.config` reads it from files and the environment."""
+
+    classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    readiness: ReadinessSettings = field(default_factory=ReadinessSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+    bearer_token: Secret | None = field(default=None, metadata={"secret": True})
+
+
+class _SettingsSchema(Schema):
+    """Base of the schemas that `schema_of` derives."""
+
+    target: type
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Any:
+        return self.target(**data)
+
+
+def schema_of(target: type) -> Schema:
+    """Derive the strict schema of a settings class: unknown keys are errors, absent ones have defaults."""
+    hints = get_type_hints(target)
+    members: dict[str, Any] = {"target": target}
+    for each in dataclasses.fields(target):
+        if each.metadata.get("secret"):
+            continue
+        kind = each.metadata.get("kind")
+        members[each.name] = kind or fields.Nested(schema_of(hints[each.name]))
+    schema = type(f"{target.__name__}Schema", (_SettingsSchema,), members)
+    return schema()  # type: ignore[no-any-return]

@@ -1,0 +1,171 @@
+"""
+gunicorn's settings. Only the standard library is imported here: what the master process has imported
+is not read again when it reloads the workers.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_host = os.environ.get("HOST", "127.0.0.1")
+_port = os.environ.get("PORT", "8000")
+_shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
+# Loopback unless told otherwise: a buffering reverse proxy belongs in front.
+bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
+# Threads: the work is waiting for an upstream; gevent was no faster and starved connections.
+worker_class = "gthread"
+# One for each core keeps the embedded model's arithmetic busy.
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+# At least as many as requests are expected at once in a worker, with headroom for /livez and /metrics.
+threads = int(os.environ.get("THREADS", "32"))
+# Seconds without a sign of life until a worker is killed; it does not bound a request, the deadline does.
+timeout = 30
+# Longer than any request's deadline, so that a stopping worker answers what it has begun.
+graceful_timeout = 30
+# Longer than the reverse proxy keeps its connections to us, so that the proxy closes first.
+keepalive = 75
+# Connections kept open in a worker, idle ones included.
+worker_connections = 1000
+# The largest that gunicorn takes: the old contract carries the text in the query.
+limit_request_line = 8190
+# Heartbeat files in memory: on a disk a slow write can look like a dead worker.
+worker_tmp_dir = _shared_memory
+# gunicorn 27 opens a control socket in $HOME unless told not to.
+control_socket_disable = True
+# The application writes its own request lines; gunicorn's would hold the query, and so the text.
+accesslog = None
+
+
+class _WithoutRequestData(logging.Filter):
+    """gunicorn quotes what it could not parse, and the URI of what failed: both may hold the text."""
+
+    def filter(self, record):
+        message = record.getMessage()
+        if message.startswith("Invalid request from ip="):
+            message = message.partition(": ")[0]
+        record.msg, record.args = re.sub(r"\?\S*", "?...", message), ()
+        return True
+
+
+class _JsonFormatter(logging.Formatter):
+    """Lines like the application's own."""
+
+    def format(self, record):
+        line = {
+            "event": "gunicorn",
+            "message": record.getMessage(),
+            "level": record.levelname.lower(),
+            "pid": record.process,
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+        }
+        if record.exc_info:
+            line["exception"] = getattr(record.exc_info[0], "__name__", None)
+        return json.dumps(line)
+
+
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"without_request_data": {"()": _WithoutRequestData}},
+    "formatters": {"json": {"()": _JsonFormatter}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "json",
+            "filters": ["without_request_data"],
+        }
+    },
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+}
+
+# One folder in memory for all workers of this master: its process id tells a reload, which keeps the
+# folder, from a first start and from the new master of a binary upgrade, which make their own.
+if os.environ.get("MODERATOR_RUN_OWNER") != str(os.getpid()):
+    os.environ["MODERATOR_RUN_OWNER"] = str(os.getpid())
+    os.environ["MODERATOR_RUN_DIR"] = tempfile.mkdtemp(prefix="content-moderator-", dir=_shared_memory)
+_run = Path(os.environ["MODERATOR_RUN_DIR"])
+# The settings as they were when they were last found sound: what every worker reads.
+_settings = _run / "config"
+_metrics = _run / "metrics"
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
+
+
+def _problem():
+    """Check the configuration and freeze it for the workers; give the line that says what is wrong."""
+    command = [sys.executable, "-m", "content_moderator", "config", "check", "--freeze", str(_settings)]
+    without_metrics = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
+    finished = subprocess.run(  # noqa: S603
+        command, env=without_metrics, capture_output=True, text=True, check=False
+    )
+    return finished.stderr.strip() if finished.returncode else ""
+
+
+def on_starting(server):
+    """
+    Stop before anything starts if the configuration is bad, and keep the old one at a bad reload.
+
+    gunicorn as a whole stops when a worker cannot load the application, at a reload and when a worker
+    is replaced too: so no worker reads files that may have become bad since they were checked.
+    """
+    if problem := _problem():
+        shutil.rmtree(_run, ignore_errors=True)
+        sys.exit(problem)
+    reload = server.reload
+
+    def reload_if_sound():
+        if problem := _problem():
+            server.log.error("Reload refused, the old configuration stays: %s", problem)
+        else:
+            reload()
+
+    server.reload = reload_if_sound
+    _metrics.mkdir()
+
+
+def when_ready(server):
+    """Tell a newcomer where to go."""
+    url = f"http://{bind}"
+    sys.stdout.write(
+        f"content_moderator is ready\n"
+        f"  page     {url}/\n"
+        f"  docs     {url}/docs\n"
+        f"  metrics  {url}/metrics\n"
+        f"  try      curl -s {url}/classify -H 'Content-Type: application/json' "
+        f"""-d '{{"text": "I had a lovely day"}}'\n"""
+    )
+    sys.stdout.flush()
+
+
+def pre_fork(server, worker):
+    """Give the worker the lowest metric slot that no living worker has."""
+    taken = {other.metrics_slot for other in server.WORKERS.values()}
+    worker.metrics_slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+
+def post_fork(server, worker):
+    """Tell the worker which metric slot is its own, and where its settings are."""
+    os.environ["MODERATOR_METRICS_SLOT"] = str(worker.metrics_slot)
+    os.environ["MODERATOR_CONFIG_DIR"] = str(_settings)
+    os.environ.pop("MODERATOR_ENVIRONMENT", None)
+
+
+def child_exit(server, worker):
+    """Forget the gauges of a worker that is gone; its counters stay."""
+    for gauge in _metrics.glob(f"gauge_live*_{worker.metrics_slot}.db"):
+        with contextlib.suppress(FileNotFoundError):
+            gauge.unlink()
+
+
+def on_exit(server):
+    """Remove the folder."""
+    shutil.rmtree(_run, ignore_errors=True)
