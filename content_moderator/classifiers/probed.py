@@ -1,0 +1,101 @@
+"""Knows whether a classifier can answer, without asking more often than needed."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from content_moderator.core.classification import Classification, Classifier
+from content_moderator.errors import ClassifierError, WarmingUpError
+
+State = Literal["ready", "warming", "unavailable"]
+
+PROBE_TEXT: Final = "Good morning."
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """
+    Whether a classifier can answer.
+
+    Args:
+        state: ``warming`` until it has answered for the first time or while it loads its model.
+        reason: The code of what stands in the way; None when ready.
+    """
+
+    state: State
+    reason: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next call is expected to be answered."""
+        return self.state == "ready"
+
+
+class Probed:
+    """
+    A classifier that remembers how its last call ended.
+
+    While calls succeed nothing extra is sent. Before the first success, and after a failure, asking
+    for `readiness` sends one small text, from one thread, at most once an interval: so a service
+    that gets no traffic because it is not ready still finds out when it is.
+
+    Args:
+        classifier: Whose calls are watched.
+        interval_seconds: Shortest time between two probes.
+        wait_seconds: How long `readiness` waits for a probe that it started.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        interval_seconds: float,
+        wait_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._classifier = classifier
+        self.identity = classifier.identity
+        self._interval_seconds = interval_seconds
+        self._wait_seconds = wait_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._readiness = Readiness("warming", "not_yet_asked")
+        self._next_probe = clock()
+        self._probe: threading.Thread | None = None
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        """Pass the call on and remember how it ended; see `Classifier.classify`."""
+        try:
+            answers = self._classifier.classify(texts)
+        except ClassifierError as error:
+            state: State = "warming" if isinstance(error, WarmingUpError) else "unavailable"
+            self._readiness = Readiness(state, error.code)
+            raise
+        self._readiness = Readiness("ready")
+        return answers
+
+    def readiness(self) -> Readiness:
+        """Tell the state after the last call; probe first if it is not known to be good."""
+        if not self._readiness.ready and (probe := self._start_probe()):
+            probe.join(self._wait_seconds)
+        return self._readiness
+
+    def _start_probe(self) -> threading.Thread | None:
+        """Start the one probe if it is due and none is running."""
+        with self._lock:
+            running = self._probe is not None and self._probe.is_alive()
+            if running or self._clock() < self._next_probe:
+                return None
+            self._next_probe = self._clock() + self._interval_seconds
+            self._probe = threading.Thread(target=self._send_probe, name="probe", daemon=True)
+            self._probe.start()
+            return self._probe
+
+    def _send_probe(self) -> None:
+        try:
+            self.classify([PROBE_TEXT])
+        except ClassifierError:
+            return  # `classify` has remembered it.

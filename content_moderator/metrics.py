@@ -1,0 +1,121 @@
+"""
+The Prometheus metrics, and how several worker processes share them.
+
+Under gunicorn each worker writes to files of its own in ``PROMETHEUS_MULTIPROC_DIR``, named after a
+slot that gunicorn.conf.py hands out again when a worker has gone: counters stay exact over restarts,
+and there are never more files than workers alive at once.
+"""
+
+import os
+import platform
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from content_moderator import __version__
+from content_moderator.core.policy import RULE_NAMES
+from content_moderator.errors import AnswerableError, ClassifierError, answerable_errors
+
+_DIRECTORY: Final = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+_SLOT: Final = os.environ.get("MODERATOR_METRICS_SLOT")
+
+if _DIRECTORY and _SLOT:
+    # Chosen before the first metric below is made, as prometheus_client asks.
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _SLOT)  # type: ignore[no-untyped-call]
+
+METHOD_NAMES: Final = {"classify.classify": "classify", "operations.healthcheck": "healthcheck"}
+"""From endpoint to the name of its counter, as in the service that this one replaces."""
+
+METHOD_CALLS: Final = {
+    endpoint: Counter(name, f"Calls of {name}.") for endpoint, name in METHOD_NAMES.items()
+}
+
+CLASSIFIERS: Final = ("embedded", "koala")
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+BUILD_INFO: Final = Gauge(
+    "content_moderator_build_info",
+    "Always 1; the labels tell what runs.",
+    ("version", "python"),
+    multiprocess_mode="livemax",
+)
+HTTP_REQUESTS: Final = Counter(
+    "content_moderator_http_requests",
+    "Requests answered, by endpoint, method and class of status.",
+    ("endpoint", "method", "status"),
+)
+HTTP_REQUEST_SECONDS: Final = Histogram(
+    "content_moderator_http_request_duration_seconds",
+    "Time from the request's headers to the answer, in seconds.",
+    ("endpoint",),
+    buckets=_SECONDS,
+)
+HTTP_REQUESTS_IN_PROGRESS: Final = Gauge(
+    "content_moderator_http_requests_in_progress",
+    "Requests being answered.",
+    multiprocess_mode="livesum",
+)
+ERRORS: Final = Counter("content_moderator_errors", "Errors answered, by stable code.", ("code",))
+DECISIONS: Final = Counter(
+    "content_moderator_decisions",
+    "Texts judged, by the classifier that scored them and the decision.",
+    ("classifier", "decision"),
+)
+REASONS: Final = Counter(
+    "content_moderator_reasons",
+    "Rules met, by classifier, label and action.",
+    ("classifier", "label", "action"),
+)
+CLASSIFIER_CALLS: Final = Counter(
+    "content_moderator_classifier_calls",
+    "Calls to a classifier, by outcome: ok, or the error's code.",
+    ("classifier", "outcome"),
+)
+CLASSIFIER_CALL_SECONDS: Final = Histogram(
+    "content_moderator_classifier_call_duration_seconds",
+    "Time that a call to a classifier took, in seconds.",
+    ("classifier",),
+    buckets=_SECONDS,
+)
+
+HTTP_ERROR_CODES: Final = ("not_found", "method_not_allowed", "bad_request", "internal_error")
+"""Codes of errors that are not of our own tree."""
+
+
+def initialise(classifier: str) -> None:
+    """Set every combination of labels to 0, so that a rate exists before the first event."""
+    BUILD_INFO.labels(__version__, platform.python_version()).set(1)
+    for code in (*HTTP_ERROR_CODES, *codes(AnswerableError)):
+        ERRORS.labels(code)
+    for decision in ("allow", "review", "block"):
+        DECISIONS.labels(classifier, decision)
+    for name in RULE_NAMES:
+        REASONS.labels(classifier, name, "review")
+        REASONS.labels(classifier, name, "block")
+    for outcome in ("ok", "internal_error", *codes(ClassifierError)):
+        CLASSIFIER_CALLS.labels(classifier, outcome)
+    CLASSIFIER_CALL_SECONDS.labels(classifier)
+
+
+def codes(root: type[AnswerableError]) -> list[str]:
+    """List the stable codes of the errors below *root*."""
+    return [error.code for error in answerable_errors(root)]
+
+
+def exposition(accept: str) -> tuple[bytes, str]:
+    """
+    Write all metrics for a scrape.
+
+    Args:
+        accept: The scraper's Accept header.
+    Returns:
+        The page and its content type; with several workers, the sum over all of them.
+    """
+    registry = REGISTRY
+    if _DIRECTORY:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=_DIRECTORY)  # type: ignore[no-untyped-call]
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
