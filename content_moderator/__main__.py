@@ -1,0 +1,5 @@
+"""``python -m content_moderator`` is ``content-moderator``."""
+
+from content_moderator.cli import main
+
+main(prog_name="content-moderator")

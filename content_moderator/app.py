@@ -1,0 +1,42 @@
+"""The one place where the web parts meet."""
+
+from flask import Flask
+
+from content_moderator import metrics
+from content_moderator.classifiers.factory import build_classifier, watch
+from content_moderator.config import load_settings
+from content_moderator.core.classification import Classifier
+from content_moderator.core.moderator import Moderator
+from content_moderator.logs import configure_logging
+from content_moderator.settings import Settings
+from content_moderator.web import classify, operations, pages
+from content_moderator.web.api import install_api
+from content_moderator.web.error_handlers import install_error_handlers
+from content_moderator.web.header import install_headers
+from content_moderator.web.observation import install_observation
+from content_moderator.web.state import State, attach
+
+
+def create_app(settings: Settings | None = None, *, classifier: Classifier | None = None) -> Flask:
+    """
+    Make the WSGI application.
+
+    Args:
+        settings: What was configured; read from the files and the environment if None.
+        classifier: Scores the texts; built from the settings if None.
+    Raises:
+        ConfigurationError: The settings cannot be used.
+    """
+    settings = load_settings() if settings is None else settings
+    configure_logging(settings.logging)
+    watched = watch(classifier or build_classifier(settings), settings)
+    metrics.initialise(watched.identity.name)
+
+    app = Flask("content_moderator", static_folder=None, template_folder="web/templates")
+    attach(app, State(settings, Moderator(watched, settings.policy.policies()), watched.readiness))
+    install_api(app, classify.blueprint, operations.blueprint)
+    app.register_blueprint(pages.blueprint)
+    install_error_handlers(app)
+    install_headers(app)
+    install_observation(app)
+    return app

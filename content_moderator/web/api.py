@@ -1,0 +1,102 @@
+"""flask-smorest, fitted to the strict body reader and to one shape of error."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import orjson
+from flask import Flask, Request, Response
+from flask.json.provider import JSONProvider
+from flask_smorest import Api, Blueprint
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException
+
+from content_moderator import __version__
+from content_moderator.web.body import read_json
+from content_moderator.web.error_handlers import PROBLEM_JSON, ProblemSchema, answer_http_exception
+from content_moderator.web.state import current_state
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+class StrictJsonProvider(JSONProvider):
+    """Flask's JSON by orjson: fast, and an error for NaN in either direction."""
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Write *obj* as JSON text."""
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Read one JSON value."""
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        """Answer with the arguments as JSON."""
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=orjson.OPT_APPEND_NEWLINE)
+        return Response(body, mimetype="application/json")
+
+
+class StrictParser(FlaskParser):
+    """webargs, reading JSON bodies by our own reader."""
+
+    def load_json(self, req: Request, schema: Any) -> Any:
+        """Read the body strictly."""
+        return read_json(req.environ, limit_bytes=current_state().settings.http.max_body_bytes)
+
+
+class StrictBlueprint(Blueprint):
+    """A blueprint whose arguments go through `StrictParser`."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def problems(self, *statuses: int) -> Callable[[_View], _View]:
+        """Document that a view may answer with a problem of each of *statuses*."""
+
+        def decorate(view: _View) -> _View:
+            for status in statuses:
+                view = self.alt_response(status, HTTPStatus(status).name)(view)
+            return view
+
+        return decorate
+
+
+class ProblemApi(Api):
+    """An API whose every error is an RFC 9457 problem document."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer Werkzeug's and webargs' errors in our one shape."""
+        return answer_http_exception(error)
+
+    def _register_responses(self) -> None:
+        """Document error responses with the media type that they have."""
+        ordinary: str = Api.DEFAULT_RESPONSE_CONTENT_TYPE
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_JSON
+        super()._register_responses()
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = ordinary
+
+
+OPENAPI: Final = {
+    "API_TITLE": "content_moderator",
+    "API_VERSION": __version__,
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/",
+    "API_SPEC_OPTIONS": {
+        "info": {
+            "description": "How much a text contains of hate, violence, harassment, self-harm and "
+            "sexual content, and what to do about it.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        }
+    },
+}
+
+
+def install_api(app: Flask, *blueprints: Blueprint) -> ProblemApi:
+    """Register *blueprints* with *app*, documented in /openapi.json."""
+    app.json = StrictJsonProvider(app)
+    app.config.update(OPENAPI)
+    api = ProblemApi(app)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    return api

@@ -1,0 +1,152 @@
+"""
+Reads request bodies and JSON strictly.
+
+Werkzeug under gunicorn cuts a chunked body at its limit and takes a short one as complete, both in
+silence; the standard library's JSON takes NaN, UTF-16 and lone surrogates and fails on deep nesting
+with an error of its own. Here each of these is a clear 4xx, and nothing is read past the limit.
+"""
+
+import collections
+import contextlib
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from content_moderator.errors import (
+    BodyNotJsonError,
+    BodyTooLargeError,
+    BodyUnreadableError,
+    UnsupportedEncodingError,
+    UnsupportedMediaTypeError,
+)
+
+MAX_DISCARDED_BYTES: Final = 8 * 1024 * 1024
+"""
+Bytes of a body over the limit that are read and dropped, so that its sender sees the 413 and can go
+on with the connection: gunicorn drains 64 KiB and then closes in the middle of a promised keep-alive.
+"""
+
+_READ_BYTES: Final = 64 * 1024
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_json(environ: Mapping[str, Any], *, limit_bytes: int) -> Any:
+    """
+    Read the body as one JSON value; no body at all counts as an empty object.
+
+    Args:
+        environ: The WSGI environment.
+        limit_bytes: Most bytes that the body may have, as sent and after decompression.
+    Returns:
+        The value.
+    Raises:
+        RequestError: It is too large, incomplete, of another type or not JSON.
+    """
+    body = read_body(environ, limit_bytes=limit_bytes)
+    if not body:
+        return {}
+    _check_media_type(environ.get("CONTENT_TYPE", ""))
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BodyNotJsonError from error
+
+
+def read_body(environ: Mapping[str, Any], *, limit_bytes: int) -> bytes:
+    """
+    Read and decompress the body.
+
+    Args:
+        environ: The WSGI environment.
+        limit_bytes: Most bytes that the body may have, as sent and after decompression.
+    Raises:
+        BodyTooLargeError: It has more.
+        BodyUnreadableError: It ended early, broke off or is not what its headers say.
+        UnsupportedEncodingError: It is compressed by something else than gzip.
+    """
+    body = _read_as_sent(environ, limit_bytes)
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    if encoding == "identity" or not body:
+        return body
+    if encoding not in {"gzip", "x-gzip"}:
+        raise UnsupportedEncodingError
+    return _gunzip(body, limit_bytes)
+
+
+def _read_as_sent(environ: Mapping[str, Any], limit_bytes: int) -> bytes:
+    declared = _declared_length(environ)
+    if declared is None and not environ.get("wsgi.input_terminated"):
+        return b""
+    stream = environ["wsgi.input"]
+    if declared is not None and declared > limit_bytes:
+        # A client that asked first, by Expect, has not sent anything yet.
+        if not environ.get("HTTP_EXPECT"):
+            _discard(stream, declared)
+        raise BodyTooLargeError(limit_bytes)
+    try:
+        body = b"".join(_parts(stream, limit_bytes + 1 if declared is None else declared))
+    except Exception as error:
+        # Each server has errors of its own for a broken body; to us they are one.
+        raise BodyUnreadableError from error
+    if len(body) > limit_bytes:
+        _discard(stream, MAX_DISCARDED_BYTES)
+        raise BodyTooLargeError(limit_bytes)
+    if declared is not None and len(body) < declared:
+        raise BodyUnreadableError
+    return body
+
+
+def _discard(stream: _Stream, size: int) -> None:
+    """Read and drop *size* bytes, or as many as there are."""
+    with contextlib.suppress(Exception):
+        collections.deque(_parts(stream, min(size, MAX_DISCARDED_BYTES)), maxlen=0)
+
+
+def _declared_length(environ: Mapping[str, Any]) -> int | None:
+    """Give Content-Length; None for a chunked body, or where there is no body."""
+    value = environ.get("CONTENT_LENGTH", "")
+    if environ.get("HTTP_TRANSFER_ENCODING") or not value:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise BodyUnreadableError
+    return int(value)
+
+
+def _parts(stream: _Stream, wanted: int) -> Iterator[bytes]:
+    """Read *wanted* bytes or to the end: one read may return less than there is."""
+    while wanted > 0 and (part := stream.read(min(wanted, _READ_BYTES))):
+        yield part
+        wanted -= len(part)
+
+
+def _gunzip(body: bytes, limit_bytes: int) -> bytes:
+    """Decompress all gzip members of *body*, never producing more than the limit and one byte."""
+    plain = b""
+    while body:
+        member = zlib.decompressobj(_GZIP)
+        try:
+            plain += member.decompress(body, limit_bytes + 1 - len(plain))
+        except zlib.error as error:
+            raise BodyUnreadableError from error
+        if len(plain) > limit_bytes:
+            raise BodyTooLargeError(limit_bytes)
+        if not member.eof:
+            raise BodyUnreadableError
+        body = member.unused_data
+    return plain
+
+
+def _check_media_type(content_type: str) -> None:
+    media_type, _, parameters = content_type.partition(";")
+    if media_type.strip().lower() != "application/json":
+        raise UnsupportedMediaTypeError
+    for parameter in filter(None, map(str.strip, parameters.lower().split(";"))):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip(' "') not in {"utf-8", "utf8"}:
+            raise UnsupportedMediaTypeError

@@ -1,0 +1,60 @@
+"""POST /classify: what a text contains, and what to do about it."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from flask import g, request
+
+from content_moderator import metrics
+from content_moderator.core.policy import Verdict
+from content_moderator.errors import FieldError, InvalidFieldsError
+from content_moderator.web.api import StrictBlueprint
+from content_moderator.web.schemas import TextQuerySchema, TextSchema, VerdictSchema
+from content_moderator.web.state import current_state
+
+blueprint = StrictBlueprint("classify", __name__, description="Classify texts")
+
+
+@blueprint.route("/classify", methods=["POST"])
+@blueprint.arguments(TextQuerySchema(), location="query")
+@blueprint.arguments(TextSchema(), location="json", required=False)
+@blueprint.response(200, VerdictSchema())
+@blueprint.problems(400, 413, 415, 422, 502, 503, 504)
+def classify(query: Mapping[str, str], body: Mapping[str, str]) -> Verdict:
+    """Score one text on nine labels and decide whether to allow, review or block it."""
+    [verdict] = current_state().moderator.moderate([the_text(query, body)])
+    _count(verdict)
+    return verdict
+
+
+def the_text(query: Mapping[str, str], body: Mapping[str, str]) -> str:
+    """
+    Pick the one text of a request.
+
+    Raises:
+        InvalidFieldsError: There is none or more than one, or the query is not UTF-8.
+    """
+    _check_query_encoding()
+    given = [*body.values(), *query.values()]
+    if not given:
+        raise InvalidFieldsError([FieldError("Missing data for required field.", pointer="#/text")])
+    if len(given) > 1:
+        raise InvalidFieldsError([FieldError("Give exactly one of text and message.", pointer="#/text")])
+    return given[0]
+
+
+def _check_query_encoding() -> None:
+    """Werkzeug puts U+FFFD in the place of bytes that are not UTF-8; a changed text must not be judged."""
+    try:
+        parse_qsl(request.query_string.decode("ascii"), errors="strict")
+    except ValueError as error:
+        detail = FieldError("Must be percent-encoded UTF-8.", parameter="message")
+        raise InvalidFieldsError([detail]) from error
+
+
+def _count(verdict: Verdict) -> None:
+    g.decision = verdict.decision
+    name = verdict.classification.classifier.name
+    metrics.DECISIONS.labels(name, verdict.decision).inc()
+    for reason in verdict.reasons:
+        metrics.REASONS.labels(name, reason.label, reason.action).inc()

@@ -1,0 +1,78 @@
+"""Each request gets an id, is counted and timed, and leaves one line in the log, without its text."""
+
+import re
+import time
+import uuid
+from typing import Final
+
+import structlog
+from flask import Flask, Response, g, request
+
+from content_moderator import metrics
+from content_moderator.web.state import current_state
+
+REQUEST_ID_HEADER: Final = "X-Request-ID"
+
+_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+_NO_ENDPOINT: Final = "none"
+
+_log = structlog.get_logger(__name__)
+
+
+def install_observation(app: Flask) -> None:
+    """Observe every request of *app*, errors on unknown paths included."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.teardown_request(_leave)
+    _initialise(app)
+
+
+def _initialise(app: Flask) -> None:
+    for rule in app.url_map.iter_rules():
+        metrics.HTTP_REQUEST_SECONDS.labels(rule.endpoint)
+        for method in (rule.methods or set()) & _METHODS:
+            for status in ("2xx", "4xx", "5xx"):
+                metrics.HTTP_REQUESTS.labels(rule.endpoint, method, status)
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    g.request_id = given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    metrics.HTTP_REQUESTS_IN_PROGRESS.inc()
+    counter = metrics.METHOD_CALLS.get(request.endpoint or "")
+    if counter and request.method != "OPTIONS":
+        counter.inc()
+
+
+def _finish(response: Response) -> Response:
+    seconds = time.perf_counter() - g.started
+    endpoint = request.endpoint or _NO_ENDPOINT
+    method = request.method if request.method in _METHODS else "other"
+    status = f"{response.status_code // 100}xx"
+    metrics.HTTP_REQUESTS.labels(endpoint, method, status).inc()
+    metrics.HTTP_REQUEST_SECONDS.labels(endpoint).observe(seconds)
+    response.headers[REQUEST_ID_HEADER] = g.request_id
+    if current_state().settings.logging.requests:
+        _write_line(response, endpoint, method, seconds)
+    return response
+
+
+def _write_line(response: Response, endpoint: str, method: str, seconds: float) -> None:
+    """The query is left out: it may hold the text."""
+    _log.info(
+        "request",
+        endpoint=endpoint,
+        method=method,
+        status=response.status_code,
+        code=g.get("error_code"),
+        decision=g.get("decision"),
+        duration_ms=round(seconds * 1000, 3),
+    )
+
+
+def _leave(_error: BaseException | None) -> None:
+    metrics.HTTP_REQUESTS_IN_PROGRESS.dec()

@@ -1,0 +1,44 @@
+"""The pages for people: a page to try the service on, and the API's documentation."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from flask import Blueprint, Response, make_response, render_template, send_from_directory
+
+from content_moderator import __version__
+from content_moderator.web.header import CONTENT_SECURITY_POLICY
+
+blueprint = Blueprint("pages", __name__)
+
+STATIC: Final = Path(__file__).parent / "static"
+SWAGGER_UI: Final = Path(str(files("flask_swagger_ui"))) / "dist"
+SWAGGER_UI_FILES: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
+
+DOCS_SECURITY_POLICY: Final = CONTENT_SECURITY_POLICY.replace(
+    "style-src 'self'", "style-src 'self' 'unsafe-inline'"
+)
+"""Swagger UI writes style attributes; scripts stay as strict as everywhere."""
+
+
+@blueprint.route("/")
+def index() -> str:
+    """Show the page to try the service on."""
+    return render_template("index.html", version=__version__)
+
+
+@blueprint.route("/docs")
+def docs() -> Response:
+    """Show the API's documentation."""
+    response = make_response(render_template("docs.html"))
+    response.headers["Content-Security-Policy"] = DOCS_SECURITY_POLICY
+    return response
+
+
+@blueprint.route("/static/<path:name>")
+def static(name: str) -> Response:
+    """Send a file of the pages: Swagger UI's own from its package, ours from this folder."""
+    folder = SWAGGER_UI if name in SWAGGER_UI_FILES else STATIC
+    response = send_from_directory(folder, name, max_age=3600)
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response

@@ -1,0 +1,137 @@
+"""What goes in and out of the API, and the checks on both."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import g
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from content_moderator.core.classification import is_probability
+from content_moderator.core.label import Label
+from content_moderator.core.policy import RULE_NAMES
+from content_moderator.web.state import current_state
+
+
+def check_text(text: str) -> None:
+    """
+    Refuse a text that cannot be judged; the message names the limit, never the text.
+
+    Raises:
+        ValidationError: It is blank, too long, or holds half a surrogate pair.
+    """
+    limit = current_state().settings.http.max_text_chars
+    if len(text) > limit:
+        raise ValidationError(f"Must have at most {limit} characters; this has {len(text)}.")
+    if not text.strip():
+        raise ValidationError("Must not be empty or only white space.")
+
+
+class TextQuerySchema(Schema):
+    """The old contract's query parameter."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    message = fields.String(
+        validate=check_text,
+        metadata={"description": "The text, as the service that this one replaces took it."},
+    )
+
+
+class TextSchema(Schema):
+    """A text to classify: exactly one of text and message."""
+
+    text = fields.String(
+        validate=check_text,
+        metadata={"description": "The text.", "example": "Thank you, that was kind of you."},
+    )
+    message = fields.String(
+        validate=check_text,
+        metadata={"description": "Another name for text, from the service that this one replaces."},
+    )
+
+
+class Score(fields.Float):
+    """
+    A probability, rounded to six digits.
+
+    Checked on its way out as well: marshmallow does not validate what it dumps, and would send 7.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(0, 1), **kwargs)
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> float:
+        if not is_probability(value):
+            raise ValueError(f"{attr} is not a probability")
+        return round(float(value), 6)
+
+
+class LabelScoreSchema(Schema):
+    """One label and its score."""
+
+    label = fields.String(required=True, validate=validate.OneOf([label.value for label in Label]))
+    category = fields.String(required=True)
+    score = Score(required=True)
+
+
+class ReasonSchema(Schema):
+    """One rule of the policy that the text met."""
+
+    label = fields.String(required=True, validate=validate.OneOf(RULE_NAMES))
+    category = fields.String(required=True)
+    score = Score(required=True)
+    threshold = Score(required=True)
+    action = fields.String(required=True, validate=validate.OneOf(["review", "block"]))
+
+
+class ClassifierSchema(Schema):
+    """Who gave the scores."""
+
+    name = fields.String(required=True)
+    model = fields.String(required=True)
+    revision = fields.String(required=True)
+
+
+class CacheSchema(Schema):
+    """How the cache took part; distance is in edits, null for a miss."""
+
+    status = fields.String(required=True, validate=validate.OneOf(["miss", "exact", "similar"]))
+    distance = fields.Integer(required=True, allow_none=True)
+
+
+class VerdictSchema(Schema):
+    """The answer about one text."""
+
+    labels = fields.List(
+        fields.Nested(LabelScoreSchema),
+        required=True,
+        attribute="classification.ranked",
+        validate=validate.Length(equal=len(Label)),
+        metadata={"description": "All nine labels, highest score first."},
+    )
+    flagged = fields.Boolean(required=True, metadata={"description": "Whether any rule was met."})
+    decision = fields.String(required=True, validate=validate.OneOf(["allow", "review", "block"]))
+    reasons = fields.List(fields.Nested(ReasonSchema), required=True)
+    classifier = fields.Nested(ClassifierSchema, required=True, attribute="classification.classifier")
+    cache = fields.Nested(CacheSchema, required=True, attribute="classification.cache")
+    degraded = fields.Boolean(
+        required=True,
+        attribute="classification.degraded",
+        metadata={"description": "True if a stand-in answered for the chosen classifier."},
+    )
+    request_id = fields.Function(
+        lambda _: g.request_id, metadata={"type": "string", "description": "As in X-Request-ID."}
+    )
+
+
+class StatusSchema(Schema):
+    """How the service is."""
+
+    status = fields.String(required=True)
+    reason = fields.String(metadata={"description": "The code of what stands in the way."})
+
+
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what has no value."""
+    return {key: value for key, value in values.items() if value is not None}
