@@ -1,0 +1,60 @@
+"""
+Requests/s of POST /classify with the embedded classifier, beside a bare WSGI callable: ``make bench``.
+
+Both run on the same gunicorn settings, in turns within one run, so that a noisy machine disturbs both
+alike; the figure to quote is the ratio.
+"""
+
+import argparse
+import json
+import statistics
+
+from benchmarks.load import Result, gunicorn, load, machine, require_wrk
+
+TEXT = "I had a lovely day at the lake with my family, and tomorrow we will go again. "
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--seconds", type=int, default=5)
+    arguments.add_argument("--connections", type=int, default=16)
+    chosen = arguments.parse_args()
+    require_wrk()
+
+    print(f"{machine()}; {chosen.connections} connections, {chosen.rounds} rounds of {chosen.seconds} s\n")
+    print(
+        "| application | requests/s | p50 ms | p99 ms | failed | ratio to bare |\n|---|---|---|---|---|---|"
+    )
+    quiet = {"MODERATOR__LOGGING__REQUESTS": "false"}
+    with (
+        gunicorn("benchmarks.bare:app") as bare,
+        gunicorn("wsgi:app", **quiet) as ours,
+        gunicorn("wsgi:app") as log,
+    ):
+        cases = {
+            "bare WSGI callable": (bare, "{}"),
+            "POST /classify, 80 characters": (f"{ours}/classify", json.dumps({"text": TEXT})),
+            "the same, with a log line each": (f"{log}/classify", json.dumps({"text": TEXT})),
+            "POST /classify, 2,000 characters": (f"{ours}/classify", json.dumps({"text": TEXT * 26})),
+        }
+        results: dict[str, list[Result]] = {name: [] for name in cases}
+        for _ in range(chosen.rounds):
+            for name, (url, body) in cases.items():
+                seen = load(url, body=body, connections=chosen.connections, seconds=chosen.seconds)
+                results[name].append(seen)
+    base = _median(results["bare WSGI callable"], "requests_per_second")
+    for name, found in results.items():
+        rate = _median(found, "requests_per_second")
+        p50, p99 = _median(found, "p50_milliseconds"), _median(found, "p99_milliseconds")
+        failed = sum(each.failed for each in found)
+        print(f"| {name} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {failed} | {rate / base:.2f} |")
+
+
+def _median(results: list[Result], field: str) -> float:
+    return float(statistics.median(getattr(result, field) for result in results))
+
+
+if __name__ == "__main__":
+    main()

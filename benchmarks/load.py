@@ -1,0 +1,127 @@
+"""Starts servers on loopback and loads them with wrk, a bounded number of seconds at a time."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Result:
+    """
+    What wrk saw.
+
+    Args:
+        requests_per_second: Answers with a 2xx status, per second.
+        p50_milliseconds: Median latency.
+        p99_milliseconds: 99th percentile of the latency.
+        failed: Answers with another status, and socket errors.
+    """
+
+    requests_per_second: float
+    p50_milliseconds: float
+    p99_milliseconds: float
+    failed: int
+
+
+def require_wrk() -> None:
+    """Stop with a hint if wrk is not installed."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is missing; on Debian and Ubuntu: apt install wrk")
+
+
+@contextmanager
+def gunicorn(application: str, **variables: str) -> Iterator[str]:
+    """Serve *application* with this project's gunicorn.conf.py; yields the URL."""
+    port = _free_port()
+    command = [sysconfig.get_path("scripts") + "/gunicorn", "-c", "gunicorn.conf.py", application]
+    environ = os.environ | {"PORT": str(port)} | variables
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(url, process)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def load(url: str, *, body: str, connections: int, seconds: int) -> Result:
+    """Post *body* as JSON to *url* for *seconds* over kept-alive *connections*."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_script(body))
+        script.flush()
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}s",
+            "--timeout",
+            "10s",
+            "-s",
+            script.name,
+            url,
+        ]
+        output = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=seconds + 60
+        ).stdout
+    found = re.search(r"RESULT (\S+) (\S+) (\S+) (\S+)", output)
+    if found is None:
+        raise SystemExit(f"wrk gave no result:\n{output}")
+    rate, p50, p99, failed = map(float, found.groups())
+    return Result(rate, p50, p99, int(failed))
+
+
+def _script(body: str) -> str:
+    return f"""
+wrk.method = "POST"
+wrk.body = [==[{body}]==]
+wrk.headers["Content-Type"] = "application/json"
+function done(summary, latency, requests)
+  local e = summary.errors
+  local failed = e.status + e.connect + e.read + e.write + e.timeout
+  local rate = (summary.requests - e.status) / (summary.duration / 1e6)
+  print(string.format("RESULT %.1f %.3f %.3f %d", rate,
+    latency:percentile(50) / 1000, latency:percentile(99) / 1000, failed))
+end
+"""
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit(f"{url} did not come up")
+
+
+def machine() -> str:
+    """Describe this machine in a line."""
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    name = model[1] if model else "unknown processor"
+    return f"{os.cpu_count()} cores, {name}, Python {sys.version.split()[0]}"

@@ -1,0 +1,26 @@
+"""Classifiers for tests, where a socket cannot show what matters."""
+
+from collections.abc import Mapping, Sequence
+
+from content_moderator.core.classification import Classification, ClassifierIdentity
+from content_moderator.core.label import Label
+
+HARMLESS = dict.fromkeys(Label, 0.01) | {Label.OK: 0.98}
+IDENTITY = ClassifierIdentity("embedded", "fake", "1")
+
+
+class FakeClassifier:
+    """Answers every text with the same scores, or raises; keeps the texts it saw."""
+
+    def __init__(self, scores: Mapping[Label, float] | None = None, error: Exception | None = None) -> None:
+        self.identity = IDENTITY
+        self.scores = HARMLESS | dict(scores or {})
+        self.error = error
+        self.seen: list[str] = []
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        """Answer or raise."""
+        self.seen += texts
+        if self.error is not None:
+            raise self.error
+        return [Classification(self.scores, self.identity) for _ in texts]

@@ -1,0 +1,130 @@
+"""The service as its users run it: gunicorn, in processes of its own, on a free port of this machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from tests.fault_server import unused_port, wait_until
+
+ROOT = Path(__file__).parent.parent
+WORKERS = 2
+GUNICORN = [sysconfig.get_path("scripts") + "/gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
+
+
+@dataclass
+class Live:
+    """A running service."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self.log.read_text(encoding="utf-8")
+
+    def workers(self) -> set[int]:
+        """Process ids of the workers."""
+        return children(self.process.pid)
+
+    def metric(self, name: str) -> float:
+        """Read one sample without labels from /metrics."""
+        for line in requests.get(f"{self.url}/metrics", timeout=10).text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        raise AssertionError(f"{name} is not in /metrics")
+
+    def run_folder(self) -> Path:
+        """Find the folder that the workers share."""
+        [folder] = {run_folder(worker) for worker in self.workers()}
+        assert folder is not None
+        return folder
+
+    def reload(self) -> None:
+        """Ask for new workers and wait until the old ones are gone."""
+        old = self.workers()
+        self.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(self.workers()) == len(old) and not self.workers() & old, seconds=30)
+        wait_until(lambda: all(map(run_folder, self.workers())))
+
+    def talk(self, data: bytes) -> bytes:
+        """Send raw bytes and give all that comes back until the service closes or falls silent."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            received = b""
+            while part := connection.recv(65536):
+                received += part
+            return received
+
+
+def children(pid: int) -> set[int]:
+    """Process ids of the children of a process."""
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def run_folder(worker: int) -> Path | None:
+    """Find the folder of a worker by a metric file that it has mapped; None while it has none."""
+    mapped = Path(f"/proc/{worker}/maps").read_text().split()
+    return next((Path(word).parents[1] for word in mapped if word.endswith(".db")), None)
+
+
+def environment(port: int, variables: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment of a service: this process's, the port, and what a test sets."""
+    return os.environ | {"PORT": str(port), "WEB_CONCURRENCY": str(WORKERS), "THREADS": "8"} | dict(variables)
+
+
+@contextmanager
+def serving(
+    log: Path, variables: Mapping[str, str] | None = None, command: Sequence[str] = GUNICORN
+) -> Iterator[Live]:
+    """Run the service until the block ends; its output goes to *log*."""
+    port = unused_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(port, variables or {}), stdout=output, stderr=output
+        )
+    live = Live(process, port, log)
+    try:
+        wait_until(lambda: process.poll() is not None or _answers(live), seconds=30)
+        assert process.poll() is None, live.output
+        wait_until(lambda: len(live.workers()) == WORKERS and all(map(run_folder, live.workers())))
+        yield live
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(live: Live) -> bool:
+    try:
+        return requests.get(f"{live.url}/livez", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def run_to_its_end(log: Path, variables: Mapping[str, str]) -> tuple[int, str]:
+    """Start a service that is expected to stop by itself; give its exit status and output."""
+    with log.open("wb") as output:
+        finished = subprocess.run(
+            GUNICORN, cwd=ROOT, env=environment(unused_port(), variables), stdout=output, stderr=output,
+            timeout=30, check=False,
+        )  # fmt: skip
+    return finished.returncode, log.read_text(encoding="utf-8")

@@ -1,0 +1,103 @@
+"""Who may import whom, as the layout promises."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from content_moderator import errors
+from content_moderator.errors import AnswerableError, ModeratorError, answerable_errors
+
+PACKAGE = Path(__file__).parent.parent / "content_moderator"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "defaults" not in path.parts)
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def where(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def importers(package: str) -> set[str]:
+    return {
+        where(path)
+        for path in MODULES
+        if any(name == package or name.startswith(f"{package}.") for name in imports(path))
+    }
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        pytest.param("requests", {"classifiers/koala.py"}, id="requests"),
+        pytest.param("urllib3", {"classifiers/koala.py", "classifiers/deadline.py"}, id="urllib3"),
+        pytest.param(
+            "numpy", {"classifiers/embedded_feature.py", "classifiers/embedded_model.py"}, id="numpy"
+        ),
+        pytest.param("prometheus_client", {"metrics.py"}, id="prometheus_client"),
+        pytest.param("click", {"cli.py"}, id="click"),
+        pytest.param("yaml", {"config.py"}, id="yaml"),
+        pytest.param("gunicorn", set(), id="gunicorn"),
+        pytest.param("content_moderator.app", set(), id="app"),
+        pytest.param("content_moderator.cli", {"__main__.py"}, id="cli"),
+    ],
+)
+def test_only_these_modules_import(package: str, allowed: set[str]) -> None:
+    assert importers(package) == allowed
+
+
+@pytest.mark.parametrize("package", ["flask", "flask_smorest", "webargs", "werkzeug"])
+def test_web_frameworks_stay_at_the_edge(package: str) -> None:
+    assert all(path == "app.py" or path.startswith("web/") for path in importers(package))
+
+
+@pytest.mark.parametrize(
+    ("room", "allowed"),
+    [
+        pytest.param("core", {"core", "errors"}, id="core is pure"),
+        pytest.param(
+            "classifiers", {"classifiers", "core", "errors", "metrics", "settings"}, id="classifiers"
+        ),
+        pytest.param("web", {"web", "classifiers", "core", "errors", "metrics", "settings"}, id="web"),
+        pytest.param("errors.py", set(), id="errors"),
+        pytest.param("settings.py", {"core"}, id="settings"),
+        pytest.param("config.py", {"errors", "settings"}, id="config"),
+        pytest.param("metrics.py", {"core", "errors"}, id="metrics"),
+    ],
+)
+def test_imports_point_inward(room: str, allowed: set[str]) -> None:
+    for path in MODULES:
+        if where(path).startswith(room):
+            inner = {name for name in imports(path) if name.startswith("content_moderator.")}
+            rooms = {name.split(".")[1] for name in inner} - {"__version__"}
+            assert rooms <= allowed, f"{where(path)} imports {rooms - allowed}"
+
+
+def test_no_code_asks_which_environment_it_is_in() -> None:
+    readers = {where(p) for p in MODULES if "MODERATOR_ENVIRONMENT" in p.read_text(encoding="utf-8")}
+    assert readers == {"config.py"}, "only the loader knows the name, to find the file"
+
+
+def test_every_error_has_its_own_code_and_stands_in_the_tree() -> None:
+    codes = [error.code for error in answerable_errors()]
+    assert len(codes) == len(set(codes))
+    tree = errors.__doc__ or ""
+    for error in answerable_errors():
+        assert error.__name__ in tree
+        assert f"{error.status}  {error.code}" in tree
+    assert issubclass(AnswerableError, ModeratorError)
+
+
+def test_modules_stay_small() -> None:
+    """Split a module when it gains a second reason to change."""
+    long = {where(p): n for p in MODULES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 260}
+    assert not long

@@ -1,0 +1,79 @@
+"""Cleaning and normalising: what is undone, what is left alone, and what cannot slow it down."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from content_moderator.core.text import MAX_EXPANSION, clean, normalise, words_of
+
+
+@pytest.mark.parametrize(
+    ("text", "normalised"),
+    [
+        ("HeLLo", "hello"),
+        ("h a t e you", "hate you"),
+        ("h.a.t.e you", "hate you"),
+        ("h a t e  m e n", "hate  men"),
+        ("h.a.t.e m e n", "hate men"),
+        ("I am a b", "i am a b"),
+        ("h4t3 th1s pl@c3", "hate this place"),
+        ("a$$", "ass"),
+        ("ha\u200bt\u00ade", "hate"),
+        ("hа\u0442е it", "hate it"),  # Cyrillic letters
+        ("ｈａｔｅ", "hate"),
+        ("𝓱𝓪𝓽𝓮", "hate"),
+        ("hàtë", "hate"),
+        ("h\u0336a\u0336t\u0336e\u0336", "hate"),
+        ("haaaaate", "hate"),
+        ("ΗΑΤΕ this thing", "hate this thing"),  # Greek letters
+    ],
+)
+def test_disguises_are_undone(text: str, normalised: str) -> None:
+    assert normalise(text) == normalised
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["5 @ $", "5 $", "20kg and 3pm", "covid19", "100%", "stop!!", "cool book", "привет мир", "το σπιτι μου",
+     "日本語", "i am here", "a b"],
+)  # fmt: skip
+def test_honest_text_is_left_alone(text: str) -> None:
+    assert normalise(text) == unicodedata.normalize("NFKC", text)
+
+
+# At 200,000 characters a step that takes quadratic time takes minutes: the test's time limit tells.
+@pytest.mark.parametrize(
+    "unit",
+    ["ab", "a b ", "a.", "a.b ", "a1", "1a", "$", "!", "aaaa", "\ufdfa", "\u3300", "가", "a\u0301", "\u200b",
+     "я", "а", "@a", "a ", ". ", "'", "a1 ", "😀", "\u0336", "ß", "ﬃ"],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["", "bb", "!", "1"])
+def test_hostile_repetition_takes_linear_time_and_space(unit: str, end: str) -> None:
+    text = unit * (200_000 // len(unit)) + end
+    assert len(words_of(normalise(text))) <= MAX_EXPANSION * len(text) + 2
+
+
+@given(st.text())
+def test_growth_is_bounded(text: str) -> None:
+    assert len(normalise(text)) <= MAX_EXPANSION * len(text)
+
+
+def test_growth_is_bounded_for_every_character() -> None:
+    for code in range(0x110000):
+        if not 0xD800 <= code < 0xE000:
+            assert len(normalise(f"a{chr(code)}b")) <= MAX_EXPANSION + 2, hex(code)
+
+
+@given(st.text())
+def test_words_have_one_space_around_each(text: str) -> None:
+    words = words_of(normalise(text))
+    assert words.startswith(" ")
+    assert words.endswith(" ")
+    assert "   " not in words
+
+
+@given(st.text())
+def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
