@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from content_moderator.app import create_app
 from content_moderator.core.label import Label
 from content_moderator.errors import AnswerableError, ClassifierError, answerable_errors
-from content_moderator.settings import Settings
+from content_moderator.settings import PolicySettings, Settings
 from content_moderator.web.schemas import VerdictSchema
 from tests.fake import FakeClassifier
 
@@ -21,7 +21,7 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
     assert response.status_code == 200
     assert response.content_type == "application/json"
     body = response.get_json()
-    labels = body.pop("labels")
+    labels, policy = body.pop("labels"), PolicySettings().embedded
     assert labels[0] == {"label": "V", "category": "violence", "score": 0.93}
     assert [each["score"] for each in labels] == sorted((e["score"] for e in labels), reverse=True)
     assert {each["label"] for each in labels} == set(Label)
@@ -29,8 +29,20 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
         "flagged": True,
         "decision": "review",
         "reasons": [
-            {"label": "V", "category": "violence", "score": 0.93, "threshold": 0.5, "action": "review"},
-            {"label": "ANY", "category": "any", "score": 0.93, "threshold": 0.75, "action": "review"},
+            {
+                "label": "V",
+                "category": "violence",
+                "score": 0.93,
+                "threshold": policy["V"].review,
+                "action": "review",
+            },
+            {
+                "label": "ANY",
+                "category": "any",
+                "score": 0.93,
+                "threshold": policy["ANY"].review,
+                "action": "review",
+            },
         ],
         "classifier": {"name": "embedded", "model": "fake", "revision": "1"},
         "cache": {"status": "miss", "distance": None},

@@ -143,7 +143,7 @@ def test_what_happened_shows_in_the_metrics(fake: FakeClassifier, client: FlaskC
         ),
         ("content_moderator_http_request_duration_seconds_count", {"endpoint": "classify.classify"}),
     ]
-    fake.scores |= {Label.S: 0.95, Label.OK: 0.04}
+    fake.scores |= {Label.S: 0.99, Label.OK: 0.01}
     before = [sample(name, **labels) for name, labels in names]
     client.post("/classify", json={"text": "a"})
     assert [sample(name, **labels) for name, labels in names] == [value + 1 for value in before]

@@ -38,8 +38,9 @@ def test_threshold_is_the_lowest_score_that_counts(score: float, expected: objec
         pytest.param({"V": Rule()}, {"V": 1.0}, "allow", [], id="empty rule"),
         pytest.param({"V": Rule(review=0.5)}, {"V": 0.6}, "review", ["V"], id="review"),
         pytest.param(
-            {"V": Rule(review=0.5), "S": Rule(block=0.5)}, {"V": 0.9, "S": 0.6}, "block", ["V", "S"],
-            id="the severest action decides, the highest score comes first",
+            {"ANY": Rule(review=0.5), "V": Rule(review=0.5), "S": Rule(block=0.5)},
+            {"V": 0.9, "S": 0.6, "OK": 0}, "block", ["V", "S", "ANY"],
+            id="the severest action decides, the highest score comes first, ANY last",
         ),
         pytest.param({"ANY": Rule(review=0.6)}, {"OK": 0.4}, "review", ["ANY"], id="anything at all"),
         pytest.param({"ANY": Rule(review=0.6)}, {"OK": 0.41}, "allow", [], id="not enough of it"),

@@ -51,7 +51,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A classification, the decision a policy drew from it, and every reason, highest score first."""
+    """A classification, the decision drawn from it, and the reasons: highest score first, ANY last."""
 
     classification: Classification
     decision: Decision
@@ -76,7 +76,9 @@ class Policy:
 
     def judge(self, classification: Classification) -> Verdict:
         """Apply every rule to its score; the severest action met is the decision."""
-        reasons = sorted(self._reasons(classification), key=lambda reason: -reason.score)
+        reasons = sorted(
+            self._reasons(classification), key=lambda reason: (reason.label == ANY, -reason.score)
+        )
         actions = {reason.action for reason in reasons}
         decision: Decision = "block" if "block" in actions else "review" if actions else "allow"
         return Verdict(classification, decision, tuple(reasons))
