@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content_moderator.core.text import MAX_EXPANSION, clean, normalise, words_of
+from content_moderator.core.text import (
+    MAX_EXPANSION,
+    MAX_SENTENCE_CHARS,
+    clean,
+    normalise,
+    sentences,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +79,41 @@ def test_words_have_one_space_around_each(text: str) -> None:
     assert words.startswith(" ")
     assert words.endswith(" ")
     assert "   " not in words
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Hello there. How are you?! I'm fine", ["Hello there.", "How are you?!", "I'm fine"]),
+        ("one line\nanother line\n\n third.", ["one line", "another line", "third."]),
+        ("version 3.5 of a.b is out. ok", ["version 3.5 of a.b is out.", "ok"]),
+        ("Wait... what?", ["Wait...", "what?"]),
+        ("\u65e5\u672c\u3002 \u8a9e", ["\u65e5\u672c\u3002", "\u8a9e"]),
+        (" \n ", []),
+        ("", []),
+    ],
+)
+def test_sentences(text: str, found: list[str]) -> None:
+    assert [text[begin:end] for begin, end in sentences(text)] == found
+
+
+def test_endless_sentence_is_cut_at_a_space() -> None:
+    spans = sentences("word " * 200)
+    assert len(spans) > 2
+    assert all(end - begin <= MAX_SENTENCE_CHARS + 10 for begin, end in spans)
+
+
+@given(st.text())
+def test_sentences_hold_everything_but_white_space(text: str) -> None:
+    spans = sentences(text)
+    assert spans == sorted(spans)
+    outside = set(range(len(text))) - {i for begin, end in spans for i in range(begin, end)}
+    assert all(text[i].isspace() or text[i] in ".!?" for i in outside), [text[i] for i in outside]
+
+
+@pytest.mark.parametrize("unit", ["a. ", "a", "a ", ".", "! ", "\n", ". .", "\u2026", "a.b"])
+def test_splitting_takes_linear_time(unit: str) -> None:
+    sentences(unit * (400_000 // len(unit)))
 
 
 @given(st.text())

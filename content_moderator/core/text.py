@@ -10,6 +10,9 @@ MAX_EXPANSION: Final = 4
 """Characters that one character may become under NFKC; those that become more are dropped."""
 
 
+MAX_SENTENCE_CHARS: Final = 300
+
+
 def clean(text: str) -> str:
     """Compose *text* to Unicode NFC and strip white space at its ends: what every classifier receives."""
     return unicodedata.normalize("NFC", text).strip()
@@ -41,10 +44,23 @@ def words_of(normalised: str) -> str:
     return f" {' '.join(_WORD.findall(normalised))} "
 
 
+def sentences(text: str) -> list[tuple[int, int]]:
+    """
+    Find the sentences of *text*.
+
+    A sentence ends at a full stop, exclamation or question mark that white space follows, or at a
+    line break; one without an end is cut at a space after ``MAX_SENTENCE_CHARS``.
+
+    Returns:
+        Begin and end of each, in code points, without the white space between them.
+    """
+    return [match.span() for match in _SENTENCE.finditer(text)]
+
+
 def _latinise(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_oversized()))
     if _mostly_latin(text):
-        text = text.translate(_confusables())
+        text = text.translate(confusables())
     decomposed = unicodedata.normalize("NFKD", text)
     return "".join(character for character in decomposed if not _invisible(character))
 
@@ -60,7 +76,8 @@ def _mostly_latin(text: str) -> bool:
 
 
 @cache
-def _confusables() -> dict[int, str]:
+def confusables() -> dict[int, str]:
+    """Give the Latin letter that each look-alike stands for, by code point."""
     rows = files(__package__).joinpath("confusables.tsv").read_text(encoding="utf-8").splitlines()
     pairs = (row.split("\t") for row in rows if not row.startswith("#"))
     return {int(code, 16): latin for code, latin in pairs}
@@ -102,6 +119,9 @@ _SPACED: Final = re.compile(rf"{_LONE}([ .\-_*/]){_LONE}(?:\1{_LONE})+")
 # each character is looked at once: "ababab..." without either takes quadratic time.
 _MIXED_TOKEN: Final = re.compile(r"(?<![a-z0-9@$!|+])[a-z]*+[0-9@$!|+][a-z0-9@$!|+]*+")
 _NUMBER_WITH_UNIT: Final = re.compile(r"[0-9]++[a-z]{1,3}|[a-z]++[0-9]{2,}")
+_SENTENCE: Final = re.compile(
+    rf"\S(?:[^.!?\u2026\u3002\n]|[.!?\u2026\u3002](?!\s)){{0,{MAX_SENTENCE_CHARS}}}+[.!?\u2026\u3002]?\S*+"
+)
 _LEET: Final = str.maketrans("0134578@$!|+", "oieastbasiit")
 _STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
 _WORD: Final = re.compile(r"[\w'\U0001f300-\U0001faff]+")
