@@ -3,8 +3,8 @@
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,17 @@ from content_moderator.classifiers.embedded_feature import (
     BUCKETS,
     BUCKETS_PER_BLOCK,
     CHARACTER_NGRAMS,
+    CLASS_NGRAMS,
+    WORD_NGRAMS,
+    _classified,
+    _without_groups,
     count_features,
 )
 from content_moderator.classifiers.embedded_model import MAGIC, EmbeddedModel, write_model
 from content_moderator.core.label import Label
 from content_moderator.core.text import normalise, words_of
 from content_moderator.errors import ConfigurationError
+from content_moderator.settings import PolicySettings
 
 MODEL = Path(str(files("content_moderator.models").joinpath("embedded.bin")))
 
@@ -93,57 +98,80 @@ def test_no_texts_no_answers(classifier: EmbeddedClassifier) -> None:
 
 
 def test_scores_hang_together(classifier: EmbeddedClassifier) -> None:
-    """OK is what the highest harm leaves; S3 needs both a sexual score and a minor."""
-    for answer in classifier.classify(["you idiot", "let's have sex tonight", "my 8 year old son won"]):
+    """What is plainly harmful is plainly not OK; S3 needs both a sexual score and a minor."""
+    for answer in classifier.classify(["you idiot", "let's have sex tonight", "I will kill you"]):
         harms = [score for label, score in answer.scores.items() if label is not Label.OK]
-        assert answer.scores[Label.OK] <= 1 - max(harms) + 1e-6
+        assert max(harms) > 0.8
+        assert answer.scores[Label.OK] < 0.2
         assert answer.scores[Label.S3] <= answer.scores[Label.S]
     adult, minor = classifier.classify(["sexy photos", "sexy photos, 12 years old"])
     assert adult.scores[Label.S3] < 0.2 * adult.scores[Label.S] + 1e-6
     assert minor.scores[Label.S3] == pytest.approx(0.9 * minor.scores[Label.S])
 
 
+LEXICON = {"gay": "group", "women": "gender", "people": "people", "hate": "aversion", "not": "negator"}
+
+
 @given(st.lists(st.text(max_size=60), max_size=6))
 def test_features_are_those_of_the_definition(texts: list[str]) -> None:
     """The array arithmetic counts exactly the n-grams that a plain reading of the definition gives."""
     normalised = [normalise(text) for text in texts]
-    counts = count_features(normalised)
+    counts = count_features(normalised, LEXICON)
     assert (np.diff(counts.text * BUCKETS + counts.bucket) > 0).all()
     for index, text in enumerate(normalised):
-        mine = counts.text == index
-        in_words = mine & (counts.bucket < BUCKETS_PER_BLOCK)
-        words, characters = plain_ngrams(text)
-        # Distinct n-grams share a bucket once in 131,072: totals are exact, distinct ones at most fewer.
-        assert counts.count[in_words].sum() == words.total()
-        assert counts.count[mine & ~in_words].sum() == characters.total()
-        assert in_words.sum() <= len(words)
+        for block, expected in enumerate(plain_ngrams(text)):
+            mine = (counts.text == index) & (counts.bucket // BUCKETS_PER_BLOCK == block)
+            # Distinct n-grams share a bucket once in 131,072: totals are exact, distinct ones at most fewer.
+            assert counts.count[mine].sum() == expected.total()
+            assert mine.sum() <= len(expected)
 
 
-def plain_ngrams(normalised: str) -> tuple[Counter[str], Counter[str]]:
-    words = words_of(normalised).split(" ")[1:-1]
-    words = [word for word in words if word]
-    pairs = [f"{first} {second}" for first, second in pairwise(words)]
+def plain_ngrams(normalised: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    padded = words_of(normalised)
+    words = _without_groups(padded, LEXICON).split()
     inside = Counter(
         f" {word} "[start : start + size]
         for word in words
         for size in CHARACTER_NGRAMS
         for start in range(len(word) + 2 - size + 1)
     )
-    return Counter(words + pairs), inside
+    classes = _classified(padded, LEXICON).split()
+    return ngrams(words, WORD_NGRAMS), inside, ngrams(classes, CLASS_NGRAMS)
+
+
+def ngrams(words: list[str], sizes: Sequence[int]) -> Counter[str]:
+    return Counter(
+        " ".join(words[start : start + size]) for size in sizes for start in range(len(words) - size + 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "classified"),
+    [
+        (" i hate gay people ", " i <aversion> § "),
+        (" i hate women ", " i <aversion> § "),
+        (" gay women ", " § "),
+        (" people are nice ", " people are nice "),
+        (" i do not hate gay people at all ", " i do not !<aversion> !§ !at all "),
+        ("  ", "  "),
+    ],
+)
+def test_words_become_classes_and_negation_is_marked(text: str, classified: str) -> None:
+    assert _classified(text, LEXICON) == classified
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_equal_ngrams_fall_in_equal_buckets(first: str, second: str) -> None:
     """A text's features do not depend on what else is in the batch, or on its place in it."""
     a, b = normalise(first), normalise(second)
-    alone, together = count_features([a]), count_features([b, a])
+    alone, together = count_features([a], LEXICON), count_features([b, a], LEXICON)
     mine = together.text == 1
     assert (together.bucket[mine] == alone.bucket).all()
     assert (together.count[mine] == alone.count).all()
 
 
 def test_long_texts_grow_the_tables() -> None:
-    counts = count_features(["word " * 30_000])
+    counts = count_features(["word " * 30_000], {})
     assert counts.count.sum() > 100_000
 
 
@@ -152,14 +180,23 @@ def test_model_file_survives_writing_and_reading(tmp_path: Path) -> None:
     weights[5], weights[7] = (1.0, -2.0), (0.5, 127.0)
     idf = np.linspace(0, 10, BUCKETS, dtype=np.float32)
     path = tmp_path / "model.bin"
-    write_model(path, header={"heads": ["S", "ANY"], "bias": [-1.0, 0.5]}, idf=idf, weights=weights)
+    header = {"heads": ["S", "ANY"], "bias": [-1.0, 0.5], "any": [1, 0, 0], "lexicon": {"group": ["gay"]}}
+    write_model(path, header=header, idf=idf, weights=weights)
     model = EmbeddedModel.load(path)
+    assert model.lexicon == {"gay": "group"}
     assert model.heads == ("S", "ANY")
     np.testing.assert_allclose(model.idf, idf, atol=0.02)
     np.testing.assert_allclose(model.weights[[5, 7]] * model.scale, weights[[5, 7]], atol=1.0)
-    none = model.probabilities(count_features([]), 0)
-    assert none.shape == (0, 2)
-    assert model.probabilities(count_features([""]), 1)[0] == pytest.approx([0.2689, 0.6225], abs=1e-3)
+    assert model.logits(count_features([], {}), 0).shape == (0, 2)
+    assert model.logits(count_features([""], {}), 1)[0] == pytest.approx([-1.0, 0.5])
+
+
+def test_model_whose_last_head_is_another_is_refused(tmp_path: Path) -> None:
+    header = {"heads": ["ANY", "S"], "bias": [0, 0], "any": [1, 0, 0], "lexicon": {}}
+    ones = np.ones((BUCKETS, 2), dtype=np.float32)
+    write_model(tmp_path / "model.bin", header=header, idf=ones[:, 0], weights=ones)
+    with pytest.raises(ConfigurationError):
+        EmbeddedModel.load(tmp_path / "model.bin")
 
 
 def test_shipped_model_names_its_sources() -> None:
@@ -187,6 +224,54 @@ def test_damaged_model_stops_start_up(damage: object, tmp_path: Path) -> None:
     path.write_bytes(damage(MODEL.read_bytes()))
     with pytest.raises(ConfigurationError, match=r"model\.bin"):
         EmbeddedClassifier.load(path)
+
+
+def test_shipped_thresholds_are_those_that_the_training_chose() -> None:
+    """S3 has no head of its own, so its threshold is nobody's finding."""
+    chosen = EmbeddedModel.load(MODEL).header["thresholds"]
+    policy = PolicySettings().embedded
+    assert {
+        name: {"review": r.review, "block": r.block} for name, r in policy.items() if name != "S3"
+    } == chosen
+
+
+PADDING = (
+    "The weather was fine and we walked along the river. There were ducks and two swans. "
+    "Later we had coffee and a piece of apple cake. My brother told us about his new job at the library. "
+    "The bus home was late but nobody minded. In the evening we played cards and drank some tea. "
+)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "label"),
+    [
+        ("I will find you and kill you.", "V"),
+        ("I want to end my life tonight.", "SH"),
+        ("You are a pathetic idiot and nobody likes you.", "HR"),
+    ],
+)
+def test_padding_does_not_hide_a_violation(hidden: str, label: str, embedded_client: FlaskClient) -> None:
+    def flagged(text: str) -> set[str]:
+        body = embedded_client.post("/classify", json={"text": text}).get_json()
+        return {reason["label"] for reason in body["reasons"]}
+
+    assert label in flagged(PADDING * 2 + hidden + " " + PADDING * 2)
+    assert flagged(PADDING * 4) == set()
+
+
+@pytest.mark.parametrize(
+    ("whole", "sentences", "merged"),
+    [
+        pytest.param(-4.0, [], -4.0, id="no sentences"),
+        pytest.param(-4.0, [5.0], 5.0, id="one certain sentence"),
+        pytest.param(-4.0, [2.9] * 50, -4.0, id="many that are not certain"),
+        pytest.param(-4.0, [5.0] * 100, 5 - 0.6 * np.log(100), id="of many, the odds are divided"),
+        pytest.param(4.0, [3.5] * 9, 4.0, id="the whole counts for more"),
+    ],
+)
+def test_sentences_speak_for_their_text(whole: float, sentences: list[float], merged: float) -> None:
+    logits = np.array([[whole], *([each] for each in sentences)], dtype=np.float32)
+    assert embedded.merge(logits)[0] == pytest.approx(merged)
 
 
 def test_another_model_file_can_be_named(tmp_path: Path) -> None:

@@ -1,62 +1,254 @@
 """
-Measure the shipped model at the shipped thresholds: ``python -m training.evaluate --data ../shared/data``.
+Measure the embedded model: ``python -m training.evaluate --data ../shared/data``.
 
-Nothing here was fitted on: HateCheck and GoEmotions' test part. Prints Markdown tables of figures,
-never a text.
+Writes the tables of docs/model-card.md, between its markers; never a text. The shipped file is measured
+on HateCheck and GoEmotions' test part, which were not fitted to. What needs rows with our exact labels
+is measured out of fold: five models, each fitted without a fifth of those rows, score that fifth at the
+shipped thresholds.
 """
 
 import argparse
+import random
+import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sklearn.metrics import roc_auc_score
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.core.label import Label
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
 from content_moderator.settings import PolicySettings
-from training.source import EVALUATION, checksum, read_goemotions, read_hatecheck
+from training import fit
+from training.evasion import ATTACKS, attack
+from training.source import EVALUATION, HEADS, Row, checksum, read_goemotions, read_hatecheck
+from training.teacher import teach_any
+
+CARD = Path("docs/model-card.md")
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+PADDING_CHARS = 1400
+BOOTSTRAPS = 1000
+CALIBRATION_BINS = 10
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Rows with exact labels, and a moderator whose model has not seen them or their versions."""
+
+    rows: Sequence[Row]
+    moderator: Moderator
 
 
 def main() -> None:
-    """Print the tables."""
+    """Write the tables."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--data", type=Path, default=Path("../shared/data"))
     data = arguments.parse_args().data
-    moderator = Moderator(EmbeddedClassifier.load(), PolicySettings().policies())
-    print("Files:", ", ".join(f"{name} {checksum(name)[:12]}" for name in EVALUATION))
-    print_hatecheck(moderator, data)
-    print_everyday(moderator, data)
+    shipped = moderator_of(EmbeddedClassifier.load())
+    benign = read_goemotions(data)
+    lines = [f"Files: {', '.join(f'{name} {checksum(name)[:12]}' for name in EVALUATION)}."]
+    for part in (hatecheck(shipped, data), everyday(shipped, benign), latency(shipped, benign)):
+        lines += ["", *part]
+    held_out = list(hold_out(data))
+    for part in (quality(held_out), evasion(held_out), padding(held_out, shipped, benign)):
+        lines += ["", *part]
+    text = "\n".join(lines)
+    print(text)
+    before, rest = CARD.read_text(encoding="utf-8").split(BEGIN)
+    CARD.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
-def print_hatecheck(moderator: Moderator, data: Path) -> None:
-    """Print the AUROC of the hate score, and the share flagged by functionality."""
+def moderator_of(classifier: EmbeddedClassifier) -> Moderator:
+    """Judge by the shipped policy."""
+    return Moderator(classifier, PolicySettings().policies())
+
+
+def hold_out(data: Path) -> Iterator[HeldOut]:
+    """Yield five parts of the rows with exact labels, each with a model fitted without it."""
+    material = fit.gather(data)
+    rows = material.corpus.where(fit.CALIBRATION)
+    parts = list(fit.folds(material, rows))
+    logits = np.zeros((len(rows), len(HEADS)))
+    for held_out, fitted in parts:
+        for head, (w, b) in enumerate(fitted):
+            logits[held_out, head] = material.x[rows[held_out]] @ w + b
+    targets = material.corpus.targets[rows]
+    for held_out, fitted in parts:
+        others = np.setdiff1d(np.arange(len(rows)), held_out)
+        calibration = fit.calibrate(logits[others], targets[others])
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.bin"
+            fit.write(path, fitted, material.idf, calibration, {})
+            classifier = EmbeddedClassifier.load(path)
+        yield HeldOut([material.corpus.rows[i] for i in rows[held_out]], moderator_of(classifier))
+
+
+def quality(held_out: Sequence[HeldOut]) -> Iterator[str]:
+    """Yield ranking, calibration and what the thresholds catch, by label."""
+    rows = [row for part in held_out for row in part.rows]
+    verdicts = [v for part in held_out for v in part.moderator.moderate([row.text for row in part.rows])]
+    teacher = teach_any([row.text for row in rows])
+    yield f"**Ranking and calibration**, out of fold, {len(rows)} rows of OpenAI's set (without S3 rows). AUPRC and"
+    yield f"AUROC with 95 % intervals from {BOOTSTRAPS} bootstrap samples; ECE is the expected calibration error over"
+    yield f"{CALIBRATION_BINS} bins; precision and recall at the shipped review threshold."
+    yield ""
+    yield from table("label", "rows", "base rate", "AUPRC", "AUROC", "ECE", "precision", "recall")
+    for head in HEADS:
+        known = [i for i, row in enumerate(rows) if head in row.targets]
+        y = np.array([rows[i].targets[head] for i in known], dtype=float)
+        p = np.array([score_of(verdicts[i], head) for i in known])
+        met = np.array([any(r.label == head for r in verdicts[i].reasons) for i in known])
+        hits = (met & (y == 1)).sum()
+        ranking = " | ".join(
+            f"{m(y, p):.3f} {interval(m, y, p)}" for m in (average_precision_score, roc_auc_score)
+        )
+        yield (
+            f"| {head} | {len(known)} | {y.mean():.3f} | {ranking} | {calibration_error(y, p):.3f} "
+            f"| {hits / max(met.sum(), 1):.2f} | {hits / y.sum():.2f} |"
+        )
+    truth = np.array([row.targets["ANY"] for row in rows], dtype=float)
+    yield ""
+    yield f"On the same rows alt-profanity-check reaches {average_precision_score(truth, teacher):.3f} AUPRC for any violation."
+
+
+def score_of(verdict: Verdict, head: str) -> float:
+    """Give the score of a label, or of any violation."""
+    classification = verdict.classification
+    return classification.unsafe if head == "ANY" else classification.scores[Label(head)]
+
+
+def interval(metric: Callable[[Floats, Floats], float], y: Floats, p: Floats) -> str:
+    """Give the 95 % bootstrap interval of *metric*."""
+    generator = np.random.default_rng(0)
+    samples = (generator.integers(0, len(y), len(y)) for _ in range(BOOTSTRAPS))
+    found = [metric(y[i], p[i]) for i in samples if 0 < y[i].sum() < len(i)]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return f"({low:.2f}-{high:.2f})"
+
+
+def calibration_error(y: Floats, p: Floats) -> float:
+    """
+    Give the expected calibration error.
+
+    Source:
+        Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
+    """
+    bins = np.minimum((p * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = [abs(y[bins == b].mean() - p[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
+    return float(sum(gaps))
+
+
+def hatecheck(moderator: Moderator, data: Path) -> Iterator[str]:
+    """Yield the AUROC of the hate score, and the share flagged by functionality."""
     cases = read_hatecheck(data)
     verdicts = moderator.moderate([text for text, _, _ in cases])
     scores = [max(v.classification.scores[label] for label in (Label.H, Label.H2)) for v in verdicts]
-    auroc = roc_auc_score([hateful for _, _, hateful in cases], scores)
-    print(f"\nHateCheck: hate AUROC {auroc:.3f} over {len(cases)} cases\n")
-    print("| functionality | cases | flagged |\n|---|---|---|")
     groups: dict[str, list[Verdict]] = defaultdict(list)
     for (_, functionality, _), verdict in zip(cases, verdicts, strict=True):
         groups[functionality].append(verdict)
+    plain = groups["ident_neutral_nh"] + groups["ident_pos_nh"]
+    auroc = roc_auc_score([hateful for _, _, hateful in cases], scores)
+    yield f"**HateCheck**, {len(cases)} cases: hate AUROC {auroc:.3f}; of the neutral and positive sentences about"
+    yield f"groups {flagged_share(plain):.1%} are flagged."
+    yield ""
+    yield from table("functionality (h: hateful, nh: not)", "cases", "flagged")
     for functionality, group in sorted(groups.items()):
-        print(f"| {functionality} | {len(group)} | {flagged_share(group):.1%} |")
+        yield f"| {functionality} | {len(group)} | {flagged_share(group):.1%} |"
 
 
-def print_everyday(moderator: Moderator, data: Path) -> None:
-    """Print how often a benign everyday sentence is flagged, and by which rule."""
-    verdicts = moderator.moderate(read_goemotions(data))
-    print(f"\nGoEmotions, benign test sentences: {flagged_share(verdicts):.2%} of {len(verdicts)} flagged\n")
-    print("| rule | sentences |\n|---|---|")
+def everyday(moderator: Moderator, benign: Sequence[str]) -> Iterator[str]:
+    """Yield how often a benign everyday sentence is flagged, and by which rule."""
+    verdicts = moderator.moderate(benign)
     counts: dict[str, int] = defaultdict(int)
     for verdict in verdicts:
         for reason in verdict.reasons:
             counts[reason.label] += 1
-    for rule, count in sorted(counts.items(), key=lambda item: -item[1]):
-        print(f"| {rule} | {count} |")
+    rules = ", ".join(f"{rule} {count}" for rule, count in ordered(counts))
+    yield f"**Everyday talk**, {len(verdicts)} benign test sentences of GoEmotions:"
+    yield f"{flagged_share(verdicts):.2%} flagged (by rule: {rules or 'none'})."
+
+
+def ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Order by count, highest first."""
+    return sorted(counts.items(), key=lambda item: -item[1])
+
+
+def violations(held_out: Sequence[HeldOut]) -> list[tuple[Moderator, list[str]]]:
+    """Give each part's texts that violate anything."""
+    return [(part.moderator, [r.text for r in part.rows if r.targets.get("ANY")]) for part in held_out]
+
+
+def evasion(held_out: Sequence[HeldOut]) -> Iterator[str]:
+    """Yield the recall of violations when half of their longer words are disguised."""
+    generator = random.Random(0)  # noqa: S311  (repeatable, not secret)
+    yield "**Evasion**, out of fold: share of violations that are flagged, half of their longer words disguised."
+    yield ""
+    yield from table("disguise", "flagged")
+    for name, disguise in {"none": None, **ATTACKS}.items():
+        verdicts = []
+        for moderator, texts in violations(held_out):
+            shown = texts if disguise is None else [attack(text, disguise, generator) for text in texts]
+            verdicts += moderator.moderate(shown)
+        yield f"| {name} | {flagged_share(verdicts):.2f} |"
+
+
+def padding(held_out: Sequence[HeldOut], shipped: Moderator, benign: Sequence[str]) -> Iterator[str]:
+    """Yield how much recall a violation keeps inside benign sentences, and what long benign text costs."""
+    generator = random.Random(1)  # noqa: S311
+    clean, hidden = [], []
+    for moderator, texts in violations(held_out):
+        clean += moderator.moderate(texts)
+        hidden += moderator.moderate(
+            [f"{_padding(benign, generator)} {t} {_padding(benign, generator)}" for t in texts]
+        )
+    long_benign = [f"{_padding(benign, generator)} {_padding(benign, generator)}" for _ in range(1000)]
+    before, after = flagged_share(clean), flagged_share(hidden)
+    yield f"**Padding**, out of fold: {before:.2f} of the violations are flagged alone, {after:.2f} inside {PADDING_CHARS:,}"
+    yield f"benign characters ({after / before:.0%} of it). Of benign texts of that length"
+    yield f"{flagged_share(shipped.moderate(long_benign)):.1%} are flagged."
+
+
+def _padding(benign: Sequence[str], generator: random.Random) -> str:
+    chosen = ""
+    while len(chosen) < PADDING_CHARS // 2:
+        sentence = generator.choice(benign)
+        chosen += sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+        chosen += " "
+    return chosen
+
+
+def latency(moderator: Moderator, benign: Sequence[str]) -> Iterator[str]:
+    """Yield the time that texts take, one at a time and in batches."""
+    together = " ".join(benign)
+    yield "**Time** on one core of the machine that wrote this:"
+    yield ""
+    yield from table("text", "median")
+    for chars in (20, 200, 2000):
+        texts = [together[start : start + chars] for start in range(0, 100 * chars, chars)]
+        seconds = [_seconds(moderator, [text]) for text in texts]
+        yield f"| {chars:,} characters | {np.median(seconds) * 1000:.2f} ms |"
+    batch = [together[start : start + 50] for start in range(0, 50 * 4000, 50)]
+    yield f"| batch of 4,000 × 50 characters | {4000 / _seconds(moderator, batch):,.0f} texts/s |"
+
+
+def _seconds(moderator: Moderator, texts: Sequence[str]) -> float:
+    started = time.perf_counter()
+    moderator.classifier.classify(texts)
+    return time.perf_counter() - started
+
+
+def table(*columns: str) -> Iterator[str]:
+    """Yield the head of a Markdown table."""
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
 
 
 def flagged_share(verdicts: Sequence[Verdict]) -> float:

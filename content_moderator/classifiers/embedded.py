@@ -6,16 +6,31 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final, Self
 
+import numpy as np
+
 from content_moderator.classifiers.embedded_feature import count_features
-from content_moderator.classifiers.embedded_model import ANY, EmbeddedModel
+from content_moderator.classifiers.embedded_model import ANY, EmbeddedModel, Floats, probabilities, stack_any
 from content_moderator.core.classification import Classification, ClassifierIdentity
 from content_moderator.core.label import Label
-from content_moderator.core.text import normalise
+from content_moderator.core.text import normalise, sentences
 
 NAME: Final = "embedded"
 
 MAX_BATCH_CHARS: Final = 1 << 17
 """Bounds the memory of one pass: about 100 bytes for each character."""
+
+MIN_CHARS_TO_SPLIT: Final = 240
+"""Shorter texts are scored whole: a violation cannot hide in so little padding."""
+
+SENTENCE_LOG_ODDS: Final = 3.0
+"""From which log-odds on a sentence speaks for its text: 95 %."""
+
+SENTENCE_PENALTY: Final = 0.6
+"""
+Power of the number of sentences by which their odds are divided. Out of fold these two keep 70 % of the
+recall of padded violations (20 % without sentences) at 2.8 % false alarms on long benign texts. A power of
+0.85 without a limit keeps as much at 4.7 %, and costs more of the ranking of sexual texts.
+"""
 
 MINOR_CERTAINTY: Final = 0.9
 """Factor on the sexual score when the text mentions a minor; the card tells why it is no measured head."""
@@ -32,8 +47,8 @@ class EmbeddedClassifier:
     Scores texts with the linear model in `content_moderator.models`.
 
     The scores are calibrated and independent: they do not sum to 1, unlike Koala's. ``OK`` is one
-    minus the highest of the scores, the any-violation head included. ``S3`` has no training text on
-    purpose: it is the sexual score where the text also mentions a minor.
+    minus the probability of any violation, to which a head of its own and the highest label speak.
+    ``S3`` has no training text on purpose: it is the sexual score where the text also mentions a minor.
     """
 
     def __init__(self, model: EmbeddedModel) -> None:
@@ -58,15 +73,48 @@ class EmbeddedClassifier:
         return [answer for batch in _batches(texts) for answer in self._classify(batch)]
 
     def _classify(self, texts: Sequence[str]) -> Iterator[Classification]:
-        normalised = [normalise(text) for text in texts]
-        rows = self._model.probabilities(count_features(normalised), len(texts)).tolist()
-        for text, row in zip(normalised, rows, strict=True):
-            heads = dict(zip(self._model.heads, row, strict=True))
+        parts = [_parts(text) for text in texts]
+        normalised = [normalise(part) for each in parts for part in each]
+        rows = self._model.logits(count_features(normalised, self._model.lexicon), len(normalised))
+        start = 0
+        for each in parts:
+            text, own = normalised[start], rows[start : start + len(each)]
+            start += len(each)
+            merged = stack_any(merge(own)[np.newaxis], self._model.stack)[0]
+            heads = dict(zip(self._model.heads, probabilities(merged).tolist(), strict=True))
             any_violation = heads.pop(ANY)
             scores = {Label(name): score for name, score in heads.items()}
             scores[Label.S3] = _minor_score(text, sexual=scores[Label.S])
-            scores[Label.OK] = 1 - max(any_violation, *scores.values())
+            scores[Label.OK] = 1 - any_violation
             yield Classification(scores, self.identity)
+
+
+def merge(logits: Floats) -> Floats:
+    """
+    Merge the log-odds of a text and of its sentences.
+
+    Each head takes the highest, so that less hides in padding. Only sentences that are all but certain
+    count, and their odds are divided by a power of their number, as Bonferroni divides a level, so that
+    many harmless ones add up to few alarms.
+
+    Args:
+        logits: The whole text first, then its sentences, if it has several, shape (1 + n, heads).
+    Returns:
+        Shape (heads,).
+    """
+    merged = logits[0]
+    if len(logits) > 1:
+        loudest = logits[1:].max(axis=0)
+        penalised = loudest - np.float32(SENTENCE_PENALTY * np.log(len(logits) - 1))
+        merged = np.where(loudest >= SENTENCE_LOG_ODDS, np.maximum(merged, penalised), merged)
+    return np.asarray(merged)
+
+
+def _parts(text: str) -> list[str]:
+    """Give the whole text and, if it is long, its sentences."""
+    if len(text) < MIN_CHARS_TO_SPLIT:
+        return [text]
+    return [text, *(text[begin:end] for begin, end in sentences(text))]
 
 
 def _minor_score(normalised: str, *, sexual: float) -> float:

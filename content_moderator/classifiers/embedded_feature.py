@@ -1,11 +1,13 @@
 """
 Hashed n-grams of texts, computed for a whole batch with array operations.
 
-A polynomial prefix hash gives the hash of every substring from two look-ups, so that word 1- and
-2-grams and the character 3- to 5-grams inside words cost a few passes over the characters each.
+A polynomial prefix hash gives the hash of every substring from two look-ups, so that the n-grams of
+words and of characters cost a few passes over the characters each. Three streams are hashed, each
+into a block of buckets of its own: words, the characters inside words, and words replaced by the
+classes of a lexicon, with negation marked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +16,20 @@ from numpy.typing import NDArray
 
 from content_moderator.core.text import words_of
 
-BUCKETS_PER_BLOCK: Final = 1 << 17
-BUCKETS: Final = 2 * BUCKETS_PER_BLOCK
-"""Word n-grams hash into the first half, character n-grams into the second."""
+BLOCK_BITS: Final = 17
+BUCKETS_PER_BLOCK: Final = 1 << BLOCK_BITS
+BLOCKS: Final = 3
+BUCKETS: Final = BLOCKS * BUCKETS_PER_BLOCK
 
+WORD_NGRAMS: Final = (1, 2)
 CHARACTER_NGRAMS: Final = (3, 4, 5)
+CLASS_NGRAMS: Final = (1, 2, 3)
+
+GROUP_MARK: Final = "§"
+"""Stands for any word for a group of people, so that no group's name is evidence by itself."""
+
+NEGATION_REACH: Final = 3
+"""How many words after a negator count as negated."""
 
 _BASE: Final = 0x9E3779B97F4A7C15
 _INVERSE: Final = pow(_BASE, -1, 1 << 64)
@@ -26,6 +37,9 @@ _SPACE: Final = ord(" ")
 
 UInts = NDArray[np.uint64]
 Ints = NDArray[np.int64]
+
+Lexicon = Mapping[str, str]
+"""From word to the name of its class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,46 +81,106 @@ class _Powers:
 _POWERS: Final = _Powers()
 
 
-def count_features(normalised: Sequence[str]) -> Counts:
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """
+    Words of all texts, each with one space before and after, and their prefix hash.
+
+    Args:
+        characters: Code points, shape (n,).
+        owner: Index of the text of each character, shape (n,).
+        prefix: Hash of everything before each character and of all of it, shape (n + 1,).
+        inverse: Powers of the inverse of the base, shape (n,).
+    """
+
+    characters: NDArray[np.uint32]
+    owner: Ints
+    prefix: UInts
+    inverse: UInts
+
+    @classmethod
+    def of(cls, padded: Sequence[str]) -> "_Stream":
+        lengths = np.fromiter(map(len, padded), dtype=np.int64, count=len(padded))
+        # Lone surrogates cannot be encoded strictly; callers refuse them, training data may hold some.
+        encoded = "".join(padded).encode("utf-32-le", errors="surrogatepass")
+        characters = np.frombuffer(encoded, dtype=np.uint32)
+        power, inverse = _POWERS.upto(len(characters))
+        prefix = np.zeros(len(characters) + 1, dtype=np.uint64)
+        np.cumsum((characters + np.uint64(1)) * power, out=prefix[1:])
+        return cls(characters, np.repeat(np.arange(len(padded)), lengths), prefix, inverse)
+
+    def keys(self, starts: Ints, ends: Ints, *, block: int, salt: int) -> Ints:
+        """Give ``text * BUCKETS + bucket`` of the substrings from *starts* to *ends*."""
+        hashes = (self.prefix[ends] - self.prefix[starts]) * self.inverse[starts]
+        return self.owner[starts] * BUCKETS + block * BUCKETS_PER_BLOCK + _bucket(hashes, salt)
+
+
+def count_features(normalised: Sequence[str], lexicon: Lexicon) -> Counts:
     """Count the n-grams of texts that `content_moderator.core.text.normalise` has been through."""
     padded = [words_of(text) for text in normalised]
-    lengths = np.fromiter(map(len, padded), dtype=np.int64, count=len(padded))
-    # Lone surrogates cannot be encoded strictly; callers refuse them, training data may hold some.
-    encoded = "".join(padded).encode("utf-32-le", errors="surrogatepass")
-    characters = np.frombuffer(encoded, dtype=np.uint32)
-    owner = np.repeat(np.arange(len(padded), dtype=np.int64), lengths)
-    keys = np.concatenate(_ngram_keys(characters, owner))
-    unique, counts = np.unique(keys, return_counts=True)
+    words = _Stream.of([_without_groups(text, lexicon) for text in padded])
+    classes = _Stream.of([_classified(text, lexicon) for text in padded])
+    keys = [
+        np.empty(0, dtype=np.int64),
+        *_word_keys(words, WORD_NGRAMS, block=0),
+        *_character_keys(words, block=1),
+        *_word_keys(classes, CLASS_NGRAMS, block=2),
+    ]
+    unique, counts = np.unique(np.concatenate(keys), return_counts=True)
     return Counts(text=unique // BUCKETS, bucket=unique % BUCKETS, count=counts)
 
 
-def _ngram_keys(characters: NDArray[np.uint32], owner: Ints) -> list[Ints]:
-    """One key, ``text * BUCKETS + bucket``, for each n-gram; characters hold one space between words."""
-    power, inverse = _POWERS.upto(len(characters))
-    prefix = np.zeros(len(characters) + 1, dtype=np.uint64)
-    np.cumsum((characters + np.uint64(1)) * power, out=prefix[1:])
-    is_space = characters == _SPACE
-    spaces = np.flatnonzero(is_space)
+def _without_groups(padded: str, lexicon: Lexicon) -> str:
+    """Put one token in the place of each word for a group of people."""
+    words = [GROUP_MARK if lexicon.get(word) == "group" else word for word in padded.split()]
+    return f" {' '.join(words)} "
 
-    keys = []
-    for words in (1, 2):
-        starts, ends = spaces[:-words] + 1, spaces[words:]
-        inside = (ends > starts) & (owner[starts - 1] == owner[ends])
-        starts, ends = starts[inside], ends[inside]
-        hashes = (prefix[ends] - prefix[starts]) * inverse[starts]
-        keys.append(owner[starts] * BUCKETS + _bucket(hashes, words))
 
-    spaces_before = np.zeros(len(characters) + 1, dtype=np.int64)
-    np.cumsum(is_space, out=spaces_before[1:])
+def _classified(padded: str, lexicon: Lexicon) -> str:
+    """
+    Replace words by their classes, join "gay people" into one group, and mark what is negated.
+
+    For example, " we do not hate gay people here " becomes " we do not !<aversion> !§ here ".
+    """
+    found: list[str] = []
+    negated = 0
+    previous = ""
+    for word in padded.split():
+        kind = lexicon.get(word, "")
+        kind = "group" if kind == "gender" else kind
+        if previous == "group" and kind in {"group", "people"}:
+            continue
+        previous = kind
+        if kind == "negator":
+            negated = NEGATION_REACH
+            found.append(word)
+            continue
+        token = GROUP_MARK if kind == "group" else f"<{kind}>" if kind and kind != "people" else word
+        found.append(f"!{token}" if negated else token)
+        negated = max(0, negated - 1)
+    return f" {' '.join(found)} "
+
+
+def _word_keys(stream: _Stream, sizes: Sequence[int], *, block: int) -> Iterator[Ints]:
+    spaces = np.flatnonzero(stream.characters == _SPACE)
+    for size in sizes:
+        if len(spaces) <= size:
+            return
+        starts, ends = spaces[:-size] + 1, spaces[size:]
+        inside = (ends > starts) & (stream.owner[starts - 1] == stream.owner[ends])
+        yield stream.keys(starts[inside], ends[inside], block=block, salt=size)
+
+
+def _character_keys(stream: _Stream, *, block: int) -> Iterator[Ints]:
+    spaces_before = np.zeros(len(stream.characters) + 1, dtype=np.int64)
+    np.cumsum(stream.characters == _SPACE, out=spaces_before[1:])
     for size in CHARACTER_NGRAMS:
-        if len(characters) < size:
-            break
-        last = len(characters) - size + 1
+        last = len(stream.characters) - size + 1
+        if last < 1:
+            return
         inner_spaces = spaces_before[size - 1 :][:last] - spaces_before[1 : last + 1]
         starts = np.flatnonzero(inner_spaces == 0)
-        hashes = (prefix[starts + size] - prefix[starts]) * inverse[starts]
-        keys.append(owner[starts] * BUCKETS + BUCKETS_PER_BLOCK + _bucket(hashes, size))
-    return keys
+        yield stream.keys(starts, starts + size, block=block, salt=size)
 
 
 def _bucket(hashes: UInts, salt: int) -> Ints:
@@ -120,4 +194,4 @@ def _bucket(hashes: UInts, salt: int) -> Ints:
     mixed = hashes + np.uint64(salt * 0x632BE59BD9B4E019 % (1 << 64))
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (mixed >> np.uint64(64 - 17)).astype(np.int64)
+    return (mixed >> np.uint64(64 - BLOCK_BITS)).astype(np.int64)

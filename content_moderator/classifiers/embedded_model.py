@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from content_moderator.classifiers.embedded_feature import BUCKETS, BUCKETS_PER_BLOCK, Counts
+from content_moderator.classifiers.embedded_feature import BLOCKS, BUCKETS, BUCKETS_PER_BLOCK, Counts, Lexicon
 from content_moderator.errors import ConfigurationError
 
 MAGIC: Final = b"CMEMBED1"
@@ -28,10 +28,31 @@ Floats = NDArray[np.float32]
 def feature_values(counts: Counts, idf: Floats) -> Floats:
     """Weigh counts by (1 + ln tf) · idf and give each block of each text the Euclidean length 1."""
     values: Floats = (1 + np.log(counts.count)).astype(np.float32) * idf[counts.bucket]
-    block = counts.text * 2 + (counts.bucket >= BUCKETS_PER_BLOCK)
+    block = counts.text * BLOCKS + counts.bucket // BUCKETS_PER_BLOCK
     length = np.sqrt(np.bincount(block, weights=values * values)).astype(np.float32)
     unit: Floats = values / length[block]
     return unit
+
+
+def probabilities(logits: Floats) -> Floats:
+    """Turn log-odds into probabilities."""
+    return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+
+
+def stack_any(odds: NDArray[Any], stack: tuple[float, float, float]) -> NDArray[Any]:
+    """
+    Let the highest label speak for "any violation" as well, beside its own head, which is the last.
+
+    Args:
+        odds: Log-odds, shape (n, heads).
+        stack: Weight of the last head, weight of the highest of the others, and bias.
+    Returns:
+        The same with the last column replaced.
+    """
+    own, highest, bias = stack
+    stacked = odds.copy()
+    stacked[:, -1] = own * odds[:, -1] + highest * odds[:, :-1].max(axis=1) + bias
+    return stacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +61,13 @@ class EmbeddedModel:
     Linear heads over hashed n-grams.
 
     Args:
-        heads: Names of the heads: labels, and ``ANY`` for any violation.
+        heads: Names of the heads: labels, and last ``ANY`` for any violation.
         idf: Inverse document frequency of each bucket, shape (BUCKETS,).
         weights: Quantised weights, shape (BUCKETS, heads).
         scale: What one step of a weight is worth, shape (heads,).
         bias: Added to the logit, shape (heads,); calibration is folded in here and in scale.
+        stack: How the labels speak for any violation; see `stack_any`.
+        lexicon: From word to class, for the features.
         header: The file's JSON header: where the model comes from.
         revision: First 12 hex digits of the SHA-256 of the whole file.
     """
@@ -54,10 +77,12 @@ class EmbeddedModel:
     weights: NDArray[np.int8]
     scale: Floats
     bias: Floats
+    stack: tuple[float, float, float]
+    lexicon: Lexicon
     header: Mapping[str, Any]
     revision: str
 
-    def probabilities(self, counts: Counts, texts: int) -> Floats:
+    def logits(self, counts: Counts, texts: int) -> Floats:
         """
         Score counted texts.
 
@@ -65,7 +90,7 @@ class EmbeddedModel:
             counts: Features of the texts.
             texts: How many texts there are; one without any feature gets the bias alone.
         Returns:
-            Calibrated probabilities, shape (texts, heads).
+            Calibrated log-odds, shape (texts, heads).
         """
         logits = np.tile(self.bias, (texts, 1))
         if len(counts.text):
@@ -73,7 +98,7 @@ class EmbeddedModel:
             weighed = self.weights[counts.bucket] * values[:, np.newaxis]
             starts = np.flatnonzero(np.diff(counts.text, prepend=-1))
             logits[counts.text[starts]] += np.add.reduceat(weighed, starts) * self.scale
-        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+        return logits
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -99,6 +124,9 @@ class EmbeddedModel:
         if hashlib.sha256(payload).hexdigest() != header["payload_sha256"]:
             raise ValueError("damaged payload")
         heads = tuple(header["heads"])
+        own, highest, bias = map(float, header["any"])
+        if heads[-1:] != (ANY,):
+            raise ValueError("the last head is not the one for any violation")
         steps = np.frombuffer(payload[:BUCKETS], dtype=np.uint8)
         weights = np.frombuffer(payload[BUCKETS:], dtype=np.int8)
         return cls(
@@ -107,6 +135,8 @@ class EmbeddedModel:
             weights=weights.reshape(BUCKETS, len(heads)),
             scale=np.array(header["scale"], dtype=np.float32),
             bias=np.array(header["bias"], dtype=np.float32),
+            stack=(own, highest, bias),
+            lexicon={word: kind for kind, words in header["lexicon"].items() for word in words},
             header=header,
             revision=hashlib.sha256(data).hexdigest()[:12],
         )
@@ -118,7 +148,7 @@ def write_model(path: Path, *, header: Mapping[str, Any], idf: Floats, weights: 
 
     Args:
         path: Where to.
-        header: ``heads`` and ``bias``, and anything worth knowing about the fit.
+        header: ``heads``, ``bias``, ``any`` and ``lexicon``, and anything worth knowing about the fit.
         idf: Inverse document frequencies, not negative, shape (BUCKETS,).
         weights: Calibrated weights, shape (BUCKETS, heads).
     """

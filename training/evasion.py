@@ -1,0 +1,64 @@
+"""Ways to disguise a word, to measure how many the normalising undoes."""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+from content_moderator.core.text import confusables
+
+MIN_LETTERS: Final = 4
+_LEET: Final = str.maketrans("aeiost", "4310$7")
+_CYRILLIC: Final = str.maketrans("aceopxyi", "асеорхуі")
+
+Disguise = Callable[[str, random.Random], str]
+
+
+def attack(text: str, disguise: Disguise, generator: random.Random) -> str:
+    """Disguise half of the words of *text* that have at least ``MIN_LETTERS`` letters."""
+    words = text.split(" ")
+    for index, word in enumerate(words):
+        if len(word) >= MIN_LETTERS and word.isalpha() and generator.random() < 0.5:
+            words[index] = disguise(word, generator)
+    return " ".join(words)
+
+
+def _lookalike(word: str, generator: random.Random) -> str:
+    return "".join(generator.choice(_lookalikes().get(letter, [letter])) for letter in word.lower())
+
+
+def _lookalikes() -> dict[str, list[str]]:
+    if not _TABLE:
+        for code, letter in confusables().items():
+            _TABLE.setdefault(letter, []).append(chr(code))
+    return _TABLE
+
+
+def _repeated(word: str, generator: random.Random) -> str:
+    at = generator.randrange(len(word))
+    return word[:at] + word[at] * generator.randint(3, 5) + word[at + 1 :]
+
+
+def _starred(word: str, generator: random.Random) -> str:
+    at = generator.randrange(1, len(word) - 1)
+    return f"{word[:at]}*{word[at + 1 :]}"
+
+
+def _swapped(word: str, generator: random.Random) -> str:
+    at = generator.randrange(1, len(word) - 2)
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+_TABLE: dict[str, list[str]] = {}
+ATTACKS: Final[dict[str, Disguise]] = {
+    "leetspeak": lambda word, _: word.lower().translate(_LEET),
+    "zero-width characters": lambda word, _: "\u200b".join(word),
+    "Cyrillic letters": lambda word, _: word.lower().translate(_CYRILLIC),
+    "look-alike letters": _lookalike,
+    "full-width letters": lambda word, _: "".join(chr(ord(c) + 0xFEE0) if c.isascii() else c for c in word),
+    "spaced letters": lambda word, _: " ".join(word),
+    "repeated letters": _repeated,
+    "accents": lambda word, _: "\u0301".join(word),
+    "a star for a letter": _starred,
+    "swapped letters": _swapped,
+}
+"""The disguises by name; the last two are not undone."""
