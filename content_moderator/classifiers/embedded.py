@@ -35,6 +35,9 @@ recall of padded violations (20 % without sentences) at 2.8 % false alarms on lo
 MINOR_CERTAINTY: Final = 0.9
 """Factor on the sexual score when the text mentions a minor; the card tells why it is no measured head."""
 
+MIN_SEXUAL: Final = 0.05
+"""Below this nobody looks for a minor: the score stays far below any threshold either way."""
+
 _MINOR: Final = re.compile(
     r"\b(?:child|children|kids?|minors?|under ?age[d]?|pre ?teens?|toddlers?|infants?|bab(?:y|ies)"
     r"|school ?(?:girls?|boys?)|(?:little|young|small) (?:girls?|boys?)"
@@ -118,6 +121,8 @@ def _parts(text: str) -> list[str]:
 
 
 def _minor_score(normalised: str, *, sexual: float) -> float:
+    if sexual < MIN_SEXUAL:
+        return sexual * (1 - MINOR_CERTAINTY)
     return sexual * (MINOR_CERTAINTY if _MINOR.search(normalised) else 1 - MINOR_CERTAINTY)
 
 

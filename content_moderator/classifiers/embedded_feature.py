@@ -9,7 +9,7 @@ classes of a lexicon, with negation marked.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,15 @@ class _Powers:
 _POWERS: Final = _Powers()
 
 
+class _Spans(NamedTuple):
+    """Substrings of a stream, from start to end, and the block and salt to hash them with."""
+
+    starts: Ints
+    ends: Ints
+    block: int
+    salt: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Stream:
     """
@@ -109,10 +118,16 @@ class _Stream:
         np.cumsum((characters + np.uint64(1)) * power, out=prefix[1:])
         return cls(characters, np.repeat(np.arange(len(padded)), lengths), prefix, inverse)
 
-    def keys(self, starts: Ints, ends: Ints, *, block: int, salt: int) -> Ints:
-        """Give ``text * BUCKETS + bucket`` of the substrings from *starts* to *ends*."""
+    def keys(self, spans: Sequence[_Spans]) -> Ints:
+        """Give ``text * BUCKETS + bucket`` of all substrings, hashed in one go."""
+        sizes = [len(each.starts) for each in spans]
+        starts = np.concatenate([each.starts for each in spans])
+        ends = np.concatenate([each.ends for each in spans])
+        salts = np.repeat(np.array([each.salt for each in spans], dtype=np.uint64), sizes)
+        blocks = np.repeat([each.block * BUCKETS_PER_BLOCK for each in spans], sizes)
         hashes = (self.prefix[ends] - self.prefix[starts]) * self.inverse[starts]
-        return self.owner[starts] * BUCKETS + block * BUCKETS_PER_BLOCK + _bucket(hashes, salt)
+        keys: Ints = self.owner[starts] * BUCKETS + blocks + _bucket(hashes, salts)
+        return keys
 
 
 def count_features(normalised: Sequence[str], lexicon: Lexicon) -> Counts:
@@ -121,10 +136,8 @@ def count_features(normalised: Sequence[str], lexicon: Lexicon) -> Counts:
     words = _Stream.of([_without_groups(text, lexicon) for text in padded])
     classes = _Stream.of([_classified(text, lexicon) for text in padded])
     keys = [
-        np.empty(0, dtype=np.int64),
-        *_word_keys(words, WORD_NGRAMS, block=0),
-        *_character_keys(words, block=1),
-        *_word_keys(classes, CLASS_NGRAMS, block=2),
+        words.keys([*_word_spans(words, WORD_NGRAMS, block=0), *_character_spans(words, block=1)]),
+        classes.keys([*_word_spans(classes, CLASS_NGRAMS, block=2)]),
     ]
     unique, counts = np.unique(np.concatenate(keys), return_counts=True)
     return Counts(text=unique // BUCKETS, bucket=unique % BUCKETS, count=counts)
@@ -161,29 +174,25 @@ def _classified(padded: str, lexicon: Lexicon) -> str:
     return f" {' '.join(found)} "
 
 
-def _word_keys(stream: _Stream, sizes: Sequence[int], *, block: int) -> Iterator[Ints]:
+def _word_spans(stream: _Stream, sizes: Sequence[int], *, block: int) -> Iterator[_Spans]:
     spaces = np.flatnonzero(stream.characters == _SPACE)
     for size in sizes:
-        if len(spaces) <= size:
-            return
         starts, ends = spaces[:-size] + 1, spaces[size:]
         inside = (ends > starts) & (stream.owner[starts - 1] == stream.owner[ends])
-        yield stream.keys(starts[inside], ends[inside], block=block, salt=size)
+        yield _Spans(starts[inside], ends[inside], block, size)
 
 
-def _character_keys(stream: _Stream, *, block: int) -> Iterator[Ints]:
+def _character_spans(stream: _Stream, *, block: int) -> Iterator[_Spans]:
     spaces_before = np.zeros(len(stream.characters) + 1, dtype=np.int64)
     np.cumsum(stream.characters == _SPACE, out=spaces_before[1:])
     for size in CHARACTER_NGRAMS:
-        last = len(stream.characters) - size + 1
-        if last < 1:
-            return
+        last = max(len(stream.characters) - size + 1, 0)
         inner_spaces = spaces_before[size - 1 :][:last] - spaces_before[1 : last + 1]
         starts = np.flatnonzero(inner_spaces == 0)
-        yield stream.keys(starts, starts + size, block=block, salt=size)
+        yield _Spans(starts, starts + size, block, size)
 
 
-def _bucket(hashes: UInts, salt: int) -> Ints:
+def _bucket(hashes: UInts, salts: UInts) -> Ints:
     """
     Mix and fold hashes to a bucket of a block.
 
@@ -191,7 +200,8 @@ def _bucket(hashes: UInts, salt: int) -> Ints:
         The finaliser of SplitMix64: Steele et al., "Fast Splittable Pseudorandom Number
         Generators", OOPSLA 2014.
     """
-    mixed = hashes + np.uint64(salt * 0x632BE59BD9B4E019 % (1 << 64))
+    mixed = hashes + salts * np.uint64(0x632BE59BD9B4E019)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (mixed >> np.uint64(64 - BLOCK_BITS)).astype(np.int64)
+    bucket: Ints = (mixed >> np.uint64(64 - BLOCK_BITS)).astype(np.int64)
+    return bucket
