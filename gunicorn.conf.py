@@ -88,21 +88,15 @@ logconfig_dict = {
     "root": {"level": "WARNING", "handlers": ["stderr"]},
 }
 
-# One folder in memory for all workers of this master: its process id tells a reload, which keeps the
-# folder, from a first start and from the new master of a binary upgrade, which make their own.
-if os.environ.get("MODERATOR_RUN_OWNER") != str(os.getpid()):
-    os.environ["MODERATOR_RUN_OWNER"] = str(os.getpid())
-    os.environ["MODERATOR_RUN_DIR"] = tempfile.mkdtemp(prefix="content-moderator-", dir=_shared_memory)
-_run = Path(os.environ["MODERATOR_RUN_DIR"])
-# The settings as they were when they were last found sound: what every worker reads.
-_settings = _run / "config"
-_metrics = _run / "metrics"
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
+
+def _run(name):
+    """Give a path in the folder of this master, which its workers share; see on_starting."""
+    return Path(os.environ["MODERATOR_RUN_DIR"], name)
 
 
 def _problem():
     """Check the configuration and freeze it for the workers; give the line that says what is wrong."""
-    command = [sys.executable, "-m", "content_moderator", "config", "check", "--freeze", str(_settings)]
+    command = [sys.executable, "-m", "content_moderator", "config", "check", "--freeze", str(_run("config"))]
     without_metrics = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
     finished = subprocess.run(  # noqa: S603
         command, env=without_metrics, capture_output=True, text=True, check=False
@@ -115,11 +109,16 @@ def on_starting(server):
     Stop before anything starts if the configuration is bad, and keep the old one at a bad reload.
 
     gunicorn as a whole stops when a worker cannot load the application, at a reload and when a worker
-    is replaced too: so no worker reads files that may have become bad since they were checked.
+    is replaced too: so no worker reads files that may have become bad since they were checked. What was
+    found sound is frozen in a folder in memory, where the metric files are as well. A reload keeps the
+    folder, for the environment stays; the new master of a binary upgrade comes by here and makes its own.
     """
+    os.environ["MODERATOR_RUN_DIR"] = tempfile.mkdtemp(prefix="content-moderator-", dir=_shared_memory)
     if problem := _problem():
-        shutil.rmtree(_run, ignore_errors=True)
+        shutil.rmtree(_run(""), ignore_errors=True)
         sys.exit(problem)
+    _run("metrics").mkdir()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_run("metrics"))
     reload = server.reload
 
     def reload_if_sound():
@@ -129,7 +128,6 @@ def on_starting(server):
             reload()
 
     server.reload = reload_if_sound
-    _metrics.mkdir()
 
 
 def when_ready(server):
@@ -155,17 +153,17 @@ def pre_fork(server, worker):
 def post_fork(server, worker):
     """Tell the worker which metric slot is its own, and where its settings are."""
     os.environ["MODERATOR_METRICS_SLOT"] = str(worker.metrics_slot)
-    os.environ["MODERATOR_CONFIG_DIR"] = str(_settings)
+    os.environ["MODERATOR_CONFIG_DIR"] = str(_run("config"))
     os.environ.pop("MODERATOR_ENVIRONMENT", None)
 
 
 def child_exit(server, worker):
     """Forget the gauges of a worker that is gone; its counters stay."""
-    for gauge in _metrics.glob(f"gauge_live*_{worker.metrics_slot}.db"):
+    for gauge in _run("metrics").glob(f"gauge_live*_{worker.metrics_slot}.db"):
         with contextlib.suppress(FileNotFoundError):
             gauge.unlink()
 
 
 def on_exit(server):
     """Remove the folder."""
-    shutil.rmtree(_run, ignore_errors=True)
+    shutil.rmtree(_run(""), ignore_errors=True)

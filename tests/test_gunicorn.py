@@ -229,11 +229,8 @@ def test_every_line_of_the_log_is_json(live: Live) -> None:
     assert any(json.loads(line)["event"] == "gunicorn" for line in lines)
 
 
-def test_settings_that_were_measured_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_that_were_measured_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of these was chosen after a failure was seen; gunicorn.conf.py says which."""
-    monkeypatch.setenv("MODERATOR_RUN_OWNER", str(os.getpid()))
-    monkeypatch.setenv("MODERATOR_RUN_DIR", str(tmp_path))
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
     monkeypatch.setenv("HOST", "::1")
     settings = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
     assert settings["bind"] == "[::1]:8000"
