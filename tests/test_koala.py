@@ -331,8 +331,8 @@ def test_each_fault_is_an_error_within_the_deadline(
     with pytest.raises(error) as raised:
         koala(upstream.url, deadline=0.5).classify(["a"])
     assert type(raised.value) is error
-    # Not a measurement: the hanging, dripping and late servers above go on for 2 s and longer.
-    assert time.monotonic() - started < 1.9
+    # Not a measurement: the hanging, dripping and late servers above go on for 5 s and longer.
+    assert time.monotonic() - started < 4.5
     assert len(upstream.received) == 1
 
 
