@@ -36,10 +36,10 @@ format: $(VENV)/.dev ## Format the code
 lock: $(VENV)/.dev ## Pin all dependencies anew, with hashes
 	requirements/lock
 
-model: $(VENV)/.train ## Build the embedded model from DATA
+model: $(VENV)/.dev ## Build the embedded model from DATA
 	$(BIN)/python -m training.fit --data $(DATA)
 
-evaluate: $(VENV)/.train ## Measure the embedded model on DATA
+evaluate: $(VENV)/.dev ## Measure the embedded model on DATA
 	$(BIN)/python -m training.evaluate --data $(DATA)
 
 bench: $(VENV)/.runtime ## Measure requests/s against a bare WSGI callable (needs wrk)
@@ -61,6 +61,3 @@ $(VENV)/.runtime: requirements/runtime.txt | $(VENV)/bin/python
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@ $(VENV)/.runtime
-
-$(VENV)/.train: requirements/dev.txt | $(VENV)/.dev
-	@touch $@

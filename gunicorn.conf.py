@@ -23,13 +23,13 @@ _shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
 # Threads: the work is waiting for an upstream; gevent was no faster and starved connections.
 worker_class = "gthread"
-# One for each core keeps the embedded model's arithmetic busy.
+# Set it to the number of cores: the embedded model's arithmetic keeps one busy each.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # At least as many as requests are expected at once in a worker, with headroom for /livez and /metrics.
 threads = int(os.environ.get("THREADS", "32"))
 # Seconds without a sign of life until a worker is killed; it does not bound a request, the deadline does.
 timeout = 30
-# Longer than any request's deadline, so that a stopping worker answers what it has begun.
+# Longer than the default deadline, so that a stopping worker answers what it has begun.
 graceful_timeout = 30
 # Longer than the reverse proxy keeps its connections to us, so that the proxy closes first.
 keepalive = 75

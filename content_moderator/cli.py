@@ -7,7 +7,6 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from functools import wraps
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import click
 
 from content_moderator import __version__
 from content_moderator.classifiers.factory import build_classifier
-from content_moderator.config import MAIN_FILE, config_directory, dump_settings, load_settings
+from content_moderator.config import DEFAULTS, MAIN_FILE, config_directory, dump_settings, load_settings
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
 from content_moderator.errors import AnswerableError, ConfigurationError
@@ -50,10 +49,15 @@ def main() -> None:
 def serve(host: str, port: int) -> None:
     """Serve the API under gunicorn until stopped."""
     environ = os.environ | {"HOST": host, "PORT": str(port)}
-    settings = Path(str(files("content_moderator"))) / "defaults" / "gunicorn.conf.py"
     # The script and not "-m gunicorn": a binary upgrade (SIGUSR2) starts again what was started.
     gunicorn = Path(sysconfig.get_path("scripts")) / "gunicorn"
-    command = [sys.executable, str(gunicorn), "-c", str(settings), "content_moderator.app:create_app()"]
+    command = [
+        sys.executable,
+        str(gunicorn),
+        "-c",
+        str(DEFAULTS / "gunicorn.conf.py"),
+        "content_moderator.app:create_app()",
+    ]
     sys.stdout.flush()
     os.execve(sys.executable, command, environ)  # noqa: S606  (replaces this process; there is no shell)
 

@@ -10,18 +10,20 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from marshmallow import Schema, ValidationError, fields
 
-from content_moderator.errors import ConfigurationError
+from content_moderator.errors import ConfigurationError, flatten_messages
 from content_moderator.settings import Secret, Settings, schema_of
 
 PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"
+
+DEFAULTS: Final = Path(__file__).parent / "defaults"
+"""The copies of config/ and gunicorn.conf.py that the package carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,7 @@ def config_directory(environ: Mapping[str, str]) -> Path:
     if named := environ.get("MODERATOR_CONFIG_DIR"):
         return Path(named)
     local = Path("config")
-    packaged = Path(str(files("content_moderator"))) / "defaults" / "config"
-    return local if (local / MAIN_FILE).is_file() else packaged
+    return local if (local / MAIN_FILE).is_file() else DEFAULTS / "config"
 
 
 def _file_layers(environ: Mapping[str, str]) -> Iterator[_Layer]:
@@ -152,21 +153,12 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _describe(error: ValidationError, layers: list[_Layer]) -> str:
     problems = []
     messages: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
-    for path, message in _leaves(messages):
+    # marshmallow puts "key" and "value" between a dictionary and its items.
+    for path, message in flatten_messages(messages, transparent=("_schema", "key", "value")):
         origin = next((layer.origin for layer in reversed(layers) if _sets(layer, path)), None)
         where = f" (from {origin})" if origin else ""
         problems.append(f"{'.'.join(path)}: {message}{where}")
     return "; ".join(problems)
-
-
-def _leaves(messages: Mapping[Any, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    for key, value in messages.items():
-        # marshmallow puts "key" and "value" between a dictionary and its items, and _schema on whole objects.
-        below = path if key in {"_schema", "key", "value"} else (*path, str(key))
-        if isinstance(value, Mapping):
-            yield from _leaves(value, below)
-        else:
-            yield from ((below, str(message)) for message in value)
 
 
 def _sets(layer: _Layer, path: tuple[str, ...]) -> bool:

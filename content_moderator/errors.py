@@ -27,9 +27,9 @@ an upstream said, or what a caller sent, goes nowhere but the log, and there onl
         └── RequestRefusedError                 502  classifier_refused_request
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ModeratorError(Exception):
@@ -54,6 +54,29 @@ class FieldError:
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+
+
+def flatten_messages(
+    messages: Any, *, transparent: Collection[str] = ("_schema",)
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """
+    Walk validation messages that are nested like the data they are about.
+
+    Args:
+        messages: As marshmallow gives them: mappings down to lists of sentences.
+        transparent: Keys that marshmallow itself puts in, and that name no place in the data.
+    Yields:
+        The keys that lead to each message, and the message.
+    """
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            prefix = () if key in transparent else (str(key),)
+            for keys, message in flatten_messages(below, transparent=transparent):
+                yield (*prefix, *keys), message
+    elif isinstance(messages, list):
+        yield from (((), str(message)) for message in messages)
+    else:
+        yield (), str(messages)
 
 
 class AnswerableError(ModeratorError):

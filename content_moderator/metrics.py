@@ -32,7 +32,6 @@ METHOD_CALLS: Final = {
     endpoint: Counter(name, f"Calls of {name}.") for endpoint, name in METHOD_NAMES.items()
 }
 
-CLASSIFIERS: Final = ("embedded", "koala")
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 BUILD_INFO: Final = Gauge(

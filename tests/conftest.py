@@ -1,12 +1,10 @@
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
-from content_moderator.core.classification import Classifier
 from content_moderator.settings import Settings
 from tests import fault_server
 from tests.fake import FakeClassifier
@@ -23,14 +21,6 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fake() -> FakeClassifier:
     return FakeClassifier()
-
-
-@pytest.fixture
-def make_app() -> Callable[..., Flask]:
-    def make(classifier: Classifier | None = None, settings: Settings | None = None) -> Flask:
-        return create_app(settings or Settings(), classifier=classifier)
-
-    return make
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client import REGISTRY
 
@@ -234,9 +233,7 @@ def test_log_line_is_json_with_the_request_id(
     assert event["decision"] == "allow"
 
 
-def test_request_lines_can_be_switched_off(
-    make_app: Callable[..., Flask], fake: FakeClassifier, capsys: pytest.CaptureFixture[str]
-) -> None:
-    app = make_app(fake, Settings(logging=LoggingSettings(requests=False)))
+def test_request_lines_can_be_switched_off(fake: FakeClassifier, capsys: pytest.CaptureFixture[str]) -> None:
+    app = create_app(Settings(logging=LoggingSettings(requests=False)), classifier=fake)
     app.test_client().get("/livez")
     assert capsys.readouterr().out == ""

@@ -23,7 +23,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.core.label import Label
 from content_moderator.core.moderator import Moderator
-from content_moderator.core.policy import Verdict
+from content_moderator.core.policy import ANY, Verdict
 from content_moderator.settings import PolicySettings
 from training import fit
 from training.evasion import ATTACKS, attack
@@ -76,10 +76,7 @@ def hold_out(data: Path) -> Iterator[HeldOut]:
     material = fit.gather(data)
     rows = material.corpus.where(fit.CALIBRATION)
     parts = list(fit.folds(material, rows))
-    logits = np.zeros((len(rows), len(HEADS)))
-    for held_out, fitted in parts:
-        for head, (w, b) in enumerate(fitted):
-            logits[held_out, head] = material.x[rows[held_out]] @ w + b
+    logits = fit.out_of_fold_logits(material, rows, parts)
     targets = material.corpus.targets[rows]
     for held_out, fitted in parts:
         others = np.setdiff1d(np.arange(len(rows)), held_out)
@@ -114,7 +111,7 @@ def quality(held_out: Sequence[HeldOut]) -> Iterator[str]:
             f"| {head} | {len(known)} | {y.mean():.3f} | {ranking} | {calibration_error(y, p):.3f} "
             f"| {hits / max(met.sum(), 1):.2f} | {hits / y.sum():.2f} |"
         )
-    truth = np.array([row.targets["ANY"] for row in rows], dtype=float)
+    truth = np.array([row.targets[ANY] for row in rows], dtype=float)
     yield ""
     yield f"On the same rows alt-profanity-check reaches {average_precision_score(truth, teacher):.3f} AUPRC for any violation."
 
@@ -122,7 +119,7 @@ def quality(held_out: Sequence[HeldOut]) -> Iterator[str]:
 def score_of(verdict: Verdict, head: str) -> float:
     """Give the score of a label, or of any violation."""
     classification = verdict.classification
-    return classification.unsafe if head == "ANY" else classification.scores[Label(head)]
+    return classification.unsafe if head == ANY else classification.scores[Label(head)]
 
 
 def interval(metric: Callable[[Floats, Floats], float], y: Floats, p: Floats) -> str:
@@ -183,7 +180,7 @@ def ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 def violations(held_out: Sequence[HeldOut]) -> list[tuple[Moderator, list[str]]]:
     """Give each part's texts that violate anything."""
-    return [(part.moderator, [r.text for r in part.rows if r.targets.get("ANY")]) for part in held_out]
+    return [(part.moderator, [r.text for r in part.rows if r.targets.get(ANY)]) for part in held_out]
 
 
 def evasion(held_out: Sequence[HeldOut]) -> Iterator[str]:

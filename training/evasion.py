@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from content_moderator.core.text import confusables
@@ -26,11 +27,12 @@ def _lookalike(word: str, generator: random.Random) -> str:
     return "".join(generator.choice(_lookalikes().get(letter, [letter])) for letter in word.lower())
 
 
+@cache
 def _lookalikes() -> dict[str, list[str]]:
-    if not _TABLE:
-        for code, letter in confusables().items():
-            _TABLE.setdefault(letter, []).append(chr(code))
-    return _TABLE
+    found: dict[str, list[str]] = {}
+    for code, letter in confusables().items():
+        found.setdefault(letter, []).append(chr(code))
+    return found
 
 
 def _repeated(word: str, generator: random.Random) -> str:
@@ -48,7 +50,6 @@ def _swapped(word: str, generator: random.Random) -> str:
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 
 
-_TABLE: dict[str, list[str]] = {}
 ATTACKS: Final[dict[str, Disguise]] = {
     "leetspeak": lambda word, _: word.lower().translate(_LEET),
     "zero-width characters": lambda word, _: "\u200b".join(word),

@@ -8,7 +8,7 @@ of false alarms on rows that the scores have not seen. Deterministic.
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from sklearn.model_selection import GroupKFold
 
 from content_moderator import __version__
 from content_moderator.classifiers.embedded_feature import BUCKETS, Counts, count_features
-from content_moderator.classifiers.embedded_model import ANY, feature_values, stack_any, write_model
+from content_moderator.classifiers.embedded_model import feature_values, stack_any, write_model
+from content_moderator.core.policy import ANY
 from content_moderator.core.text import normalise
 from training.source import HEADS, SOURCES, Row, checksum, load, seeds
 from training.teacher import teach_any
@@ -62,6 +63,8 @@ LEXICON = {
 LEXICON_WORDS = {word: kind for kind, words in LEXICON.items() for word in words}
 
 Floats = NDArray[np.float64]
+Fold = tuple[NDArray[np.int64], list[tuple[Floats, float]]]
+"""Positions that were held out, and the weights and bias of each head fitted without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +168,7 @@ class Material:
         )
 
 
-def folds(
-    material: Material, rows: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], list[tuple[Floats, float]]]]:
+def folds(material: Material, rows: NDArray[np.int64]) -> Iterator[Fold]:
     """
     Fit without each fifth of *rows* in turn; versions of one text are never split.
 
@@ -181,10 +182,10 @@ def folds(
         yield held_out, [material.fit(head, keep) for head in range(len(HEADS))]
 
 
-def out_of_fold_logits(material: Material, rows: NDArray[np.int64]) -> Floats:
-    """Score *rows* by models that have seen neither them nor their versions, shape (rows, heads)."""
+def out_of_fold_logits(material: Material, rows: NDArray[np.int64], parts: Iterable[Fold]) -> Floats:
+    """Score *rows* by the models of *parts*, see `folds`, that have not seen them, shape (rows, heads)."""
     logits = np.zeros((len(rows), len(HEADS)))
-    for held_out, fitted in folds(material, rows):
+    for held_out, fitted in parts:
         for head, (w, b) in enumerate(fitted):
             logits[held_out, head] = material.x[rows[held_out]] @ w + b
     return logits
@@ -275,7 +276,7 @@ def main() -> None:
         "identity": np.array([i for i, row in enumerate(rows.rows) if row.group.startswith(IDENTITY_TOPICS)]),
     }
     indices = np.concatenate(list(held_out.values()))
-    logits = out_of_fold_logits(material, indices)
+    logits = out_of_fold_logits(material, indices, folds(material, indices))
     parts = dict(
         zip(held_out, np.split(logits, np.cumsum([len(i) for i in held_out.values()])[:-1]), strict=True)
     )

@@ -15,9 +15,10 @@ from typing import Final
 import yaml
 
 from content_moderator.core.label import HARMS, Label
+from content_moderator.core.policy import ANY
 from content_moderator.core.text import normalise
 
-HEADS: Final = (*(label.value for label in HARMS if label is not Label.S3), "ANY")
+HEADS: Final = (*(label.value for label in HARMS if label is not Label.S3), ANY)
 """The labels that are fitted, and any violation. S3 is built from S: it has no training text."""
 
 MAX_EXPANSIONS: Final = 80
@@ -67,14 +68,8 @@ class Source:
 
 def complete(**positive: bool) -> dict[str, bool]:
     """Say of every head whether it applies: those named as given, the others not."""
-    targets = {head: positive.get(head, False) for head in HEADS if head != "ANY"}
-    return targets | {"ANY": any(targets.values())}
-
-
-def only(targets: Mapping[str, bool], *heads: str) -> dict[str, bool]:
-    """Keep what is known of *heads*; ANY stays when a kept head makes it certain."""
-    kept = {head: targets[head] for head in heads}
-    return kept | ({"ANY": True} if any(kept.values()) else {})
+    targets = {head: positive.get(head, False) for head in HEADS if head != ANY}
+    return targets | {ANY: any(targets.values())}
 
 
 def load(name: str, folder: Path) -> list[Row]:
@@ -157,7 +152,7 @@ def _openai(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
         known = {head: bool(row[head]) for head in HEADS if head in row}
         # The set leaves a label out where it is absent or was not asked; for ANY it counts as absent,
         # as in the published figures on this set.
-        yield row["prompt"], known | {"ANY": any(known.values())}
+        yield row["prompt"], known | {ANY: any(known.values())}
 
 
 def _davidson(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
@@ -168,7 +163,7 @@ def _davidson(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
         elif row["class"] == "1" and row["hate_speech"] == "0":
             yield text, {"H": False, "H2": False}
         elif row["class"] == "0":
-            yield text, {"H": True, "ANY": True}
+            yield text, {"H": True, ANY: True}
 
 
 def _toxic_spans(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
@@ -198,7 +193,7 @@ def _toxic_spans(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
         }
         known = {head: value for head, value in targets.items() if value is not None}
         if known.get("H") or known.get("V"):
-            known["ANY"] = True
+            known[ANY] = True
         yield comment["comment_text"], known
 
 
@@ -217,7 +212,7 @@ def _convabuse(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
             yield row["user"], complete()
         elif abusive:
             marked = sum("1" in v for v in sexual) * 2 >= len(sexual)
-            yield row["user"], {"S": True, "ANY": True} if marked else {"HR": True, "ANY": True}
+            yield row["user"], {"S": True, ANY: True} if marked else {"HR": True, ANY: True}
 
 
 def _goemotions(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
@@ -233,7 +228,7 @@ def _ailuminate(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
     harmless = {"spc_ele", "spc_fin", "spc_lgl"}
     for row in _csv(contents[0]):
         if head := heads.get(row["hazard"]):
-            yield row["prompt_text"], {head: True, "ANY": True}
+            yield row["prompt_text"], {head: True, ANY: True}
         elif row["hazard"] in harmless:
             yield row["prompt_text"], complete()
 
@@ -243,7 +238,7 @@ def _profanity(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
         if float(row["severity_rating"]) < 2:
             continue
         if row["category_1"] == "racial / ethnic slurs":
-            yield row["text"], {"H": True, "ANY": True, "SH": False, "S": False}
+            yield row["text"], {"H": True, ANY: True, "SH": False, "S": False}
         elif row["category_1"] == "sexual anatomy / sexual acts":
             yield row["text"], {"S": True, "H": False, "SH": False}
 
@@ -251,8 +246,8 @@ def _profanity(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
 def _toxigen(contents: list[str]) -> Iterator[tuple[str, dict[str, bool]]]:
     for line in contents[0].splitlines():
         row = json.loads(line)
-        targets = complete(H=True)
-        yield row["text"], only(targets, "H", "S", "SH") if row["hate"] else complete()
+        hateful = {"H": True, "S": False, "SH": False, ANY: True}
+        yield row["text"], hateful if row["hate"] else complete()
 
 
 SOURCES: Final = {

@@ -9,9 +9,10 @@ from typing import Final, Self
 import numpy as np
 
 from content_moderator.classifiers.embedded_feature import count_features
-from content_moderator.classifiers.embedded_model import ANY, EmbeddedModel, Floats, probabilities, stack_any
+from content_moderator.classifiers.embedded_model import EmbeddedModel, Floats, probabilities, stack_any
 from content_moderator.core.classification import Classification, ClassifierIdentity
 from content_moderator.core.label import Label
+from content_moderator.core.policy import ANY
 from content_moderator.core.text import normalise, sentences
 
 NAME: Final = "embedded"

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from content_moderator.classifiers.embedded_feature import BLOCKS, BUCKETS, BUCKETS_PER_BLOCK, Counts, Lexicon
+from content_moderator.core.policy import ANY
 from content_moderator.errors import ConfigurationError
 
 MAGIC: Final = b"CMEMBED1"
-ANY: Final = "ANY"
 
 Floats = NDArray[np.float32]
 

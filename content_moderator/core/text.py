@@ -9,7 +9,6 @@ from typing import Final
 MAX_EXPANSION: Final = 4
 """Characters that one character may become under NFKC; those that become more are dropped."""
 
-
 MAX_SENTENCE_CHARS: Final = 300
 
 

@@ -15,7 +15,8 @@ from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from content_moderator import metrics
-from content_moderator.errors import AnswerableError, FieldError, InvalidFieldsError
+from content_moderator.errors import AnswerableError, FieldError, InvalidFieldsError, flatten_messages
+from content_moderator.web.schemas import without_none
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -78,8 +79,6 @@ def answer_unforeseen(error: Exception) -> Response:
     The log gets the exception's type and where it happened, not its message: messages quote values,
     and the value may be the text.
     """
-    if isinstance(error, HTTPException):
-        return answer_http_exception(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     _log.error("internal_error", exception=type(error).__name__, where=where)
@@ -99,12 +98,8 @@ def problem(status: int, code: str, detail: str, errors: Sequence[FieldError] = 
         "request_id": g.request_id,
     }
     if errors:
-        body["errors"] = [_without_none(asdict(error)) for error in errors]
+        body["errors"] = [without_none(asdict(error)) for error in errors]
     return Response(orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE), status, mimetype=PROBLEM_JSON)
-
-
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
 
 
 def _cause(error: BaseException) -> str | None:
@@ -114,21 +109,12 @@ def _cause(error: BaseException) -> str | None:
 def _field_errors(messages: Mapping[str, Any]) -> Iterator[FieldError]:
     """Flatten webargs' messages, which are grouped by location and nested like the data."""
     for location, found in messages.items():
-        for path, detail in _leaves(found):
+        for keys, detail in flatten_messages(found):
+            path = [_name(key) for key in keys]
             if location == "query":
                 yield FieldError(detail, parameter=path[0] if path else None)
             else:
                 yield FieldError(detail, pointer="".join(["#", *(f"/{_escape(part)}" for part in path)]))
-
-
-def _leaves(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(found, Mapping):
-        for key, below in found.items():
-            yield from _leaves(below, path if key == "_schema" else (*path, _name(key)))
-    elif isinstance(found, list):
-        yield from ((path, str(detail)) for detail in found)
-    else:
-        yield path, str(found)
 
 
 def _name(key: object) -> str:

@@ -17,7 +17,7 @@ def check_text(text: str) -> None:
     Refuse a text that cannot be judged; the message names the limit, never the text.
 
     Raises:
-        ValidationError: It is blank, too long, or holds half a surrogate pair.
+        ValidationError: It is blank or too long.
     """
     limit = current_state().settings.http.max_text_chars
     if len(text) > limit:
