@@ -25,8 +25,10 @@ from content_moderator.core.label import Label
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import ANY, Verdict
 from content_moderator.settings import PolicySettings
-from training import fit
+from training.calibration import calibrate
 from training.evasion import ATTACKS, attack
+from training.fit import CALIBRATION, write
+from training.material import folds, gather, out_of_fold_logits
 from training.source import EVALUATION, HEADS, Row, checksum, read_goemotions, read_hatecheck
 from training.teacher import teach_any
 
@@ -73,17 +75,17 @@ def moderator_of(classifier: EmbeddedClassifier) -> Moderator:
 
 def hold_out(data: Path) -> Iterator[HeldOut]:
     """Yield five parts of the rows with exact labels, each with a model fitted without it."""
-    material = fit.gather(data)
-    rows = material.corpus.where(fit.CALIBRATION)
-    parts = list(fit.folds(material, rows))
-    logits = fit.out_of_fold_logits(material, rows, parts)
+    material = gather(data)
+    rows = material.corpus.where(CALIBRATION)
+    parts = list(folds(material, rows))
+    logits = out_of_fold_logits(material, rows, parts)
     targets = material.corpus.targets[rows]
     for held_out, fitted in parts:
         others = np.setdiff1d(np.arange(len(rows)), held_out)
-        calibration = fit.calibrate(logits[others], targets[others])
+        calibration = calibrate(logits[others], targets[others])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.bin"
-            fit.write(path, fitted, material.idf, calibration, {})
+            write(path, fitted, material.idf, calibration, {})
             classifier = EmbeddedClassifier.load(path)
         yield HeldOut([material.corpus.rows[i] for i in rows[held_out]], moderator_of(classifier))
 
