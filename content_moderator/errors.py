@@ -1,13 +1,13 @@
 """
-Everything that can go wrong, as one tree. It knows no HTTP framework; status and code are class attributes.
-
-A new error is one class here and no wiring elsewhere. Messages to callers are fixed per class: what
-an upstream said, or what a caller sent, goes nowhere but the log, and there only without the text.
+Everything that can go wrong, as one tree that knows no HTTP framework; status and code are class attributes.
+A new error is one class here and no wiring. Messages to callers are fixed per class: what an upstream said
+or a caller sent goes nowhere but the log, and there only without the text.
 
 ::
 
     ModeratorError
     ├── ConfigurationError                      stops start-up, names the key
+    ├── TrainingError                           the rows cannot be fitted
     ├── RequestError                            the caller can mend it: 4xx
     │   ├── BodyUnreadableError                 400  body_unreadable
     │   ├── BodyNotJsonError                    400  body_not_json
@@ -38,6 +38,10 @@ class ModeratorError(Exception):
 
 class ConfigurationError(ModeratorError):
     """The settings cannot be used; the message is one line that names the key."""
+
+
+class TrainingError(ModeratorError):
+    """The rows cannot be fitted; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

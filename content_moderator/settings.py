@@ -111,8 +111,8 @@ class PolicySettings:
     """``policy``: for each classifier, the thresholds from which a score has consequences."""
 
     embedded: Mapping[str, Rule] = _policy(
-        S=(0.67, 0.97), H=(0.85, 0.95), V=(0.48, None), HR=(0.53, None), SH=(0.21, None),
-        S3=(0.25, None), H2=(0.93, None), V2=(0.11, None), ANY=(0.84, None),
+        S=(0.67, 0.97), H=(0.84, 0.91), V=(0.36, None), HR=(0.47, None), SH=(0.19, None),
+        S3=(0.25, None), H2=(0.88, None), V2=(0.09, None), ANY=(0.81, None),
     )  # fmt: skip
     koala: Mapping[str, Rule] = _policy(
         S=(0.3, 0.7), H=(0.3, 0.7), V=(0.3, 0.8), HR=(0.3, 0.8), SH=(0.2, 0.8),

@@ -41,9 +41,13 @@ def importers(package: str) -> set[str]:
         pytest.param("requests", {"classifiers/koala.py"}, id="requests"),
         pytest.param("urllib3", {"classifiers/koala.py", "classifiers/deadline.py"}, id="urllib3"),
         pytest.param(
-            "numpy", {f"classifiers/embedded{part}.py" for part in ("", "_feature", "_model")}, id="numpy"
+            "numpy",
+            {f"classifiers/embedded_{part}.py" for part in ("explanation", "feature", "model")}
+            | {f"retraining/{part}.py" for part in ("fit", "report", "train")},
+            id="numpy",
         ),
         pytest.param("prometheus_client", {"metrics.py"}, id="prometheus_client"),
+        pytest.param("sklearn", {f"retraining/{part}.py" for part in ("fit", "report")}, id="sklearn"),
         pytest.param("click", {"cli.py"}, id="click"),
         pytest.param("yaml", {"config.py"}, id="yaml"),
         pytest.param("gunicorn", set(), id="gunicorn"),

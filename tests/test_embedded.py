@@ -21,13 +21,22 @@ from content_moderator.classifiers.embedded_feature import (
     CHARACTER_NGRAMS,
     CLASS_NGRAMS,
     WORD_NGRAMS,
-    _classified,
-    _without_groups,
     count_features,
+    occurrences,
 )
-from content_moderator.classifiers.embedded_model import MAGIC, EmbeddedModel, write_model
+from content_moderator.classifiers.embedded_model import (
+    HEADS,
+    MAGIC,
+    EmbeddedModel,
+    PartWeights,
+    merge_parts,
+    write_model,
+)
+from content_moderator.classifiers.embedded_token import tokens_of
+from content_moderator.core.explanation import Explainer
 from content_moderator.core.label import Label
-from content_moderator.core.text import normalise, words_of
+from content_moderator.core.policy import ANY
+from content_moderator.core.text import Division, normalise
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import PolicySettings
 
@@ -127,15 +136,13 @@ def test_features_are_those_of_the_definition(texts: list[str]) -> None:
 
 
 def plain_ngrams(normalised: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    padded = words_of(normalised)
-    words = _without_groups(padded, LEXICON).split()
+    words, classes, _ = tokens_of(normalised, LEXICON)
     inside = Counter(
         f" {word} "[start : start + size]
         for word in words
         for size in CHARACTER_NGRAMS
         for start in range(len(word) + 2 - size + 1)
     )
-    classes = _classified(padded, LEXICON).split()
     return ngrams(words, WORD_NGRAMS), inside, ngrams(classes, CLASS_NGRAMS)
 
 
@@ -146,18 +153,37 @@ def ngrams(words: list[str], sizes: Sequence[int]) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "classified"),
+    ("text", "classified", "places"),
     [
-        (" i hate gay people ", " i <aversion> § "),
-        (" i hate women ", " i <aversion> § "),
-        (" gay women ", " § "),
-        (" people are nice ", " people are nice "),
-        (" i do not hate gay people at all ", " i do not !<aversion> !§ !at all "),
-        ("  ", "  "),
+        ("i hate gay people", "i <aversion> §", [0, 1, 2]),
+        ("i hate women", "i <aversion> §", [0, 1, 2]),
+        ("gay women vote", "§ vote", [0, 2]),
+        ("people are nice", "people are nice", [0, 1, 2]),
+        ("i do not hate gay people at all", "i do not !<aversion> !§ !at all", [0, 1, 2, 3, 4, 6, 7]),
+        ("not gay people people not", "not !§ not", [0, 1, 4]),
+        ("", "", []),
     ],
 )
-def test_words_become_classes_and_negation_is_marked(text: str, classified: str) -> None:
-    assert _classified(text, LEXICON) == classified
+def test_words_become_classes_and_negation_is_marked(text: str, classified: str, places: list[int]) -> None:
+    tokens = tokens_of(text, LEXICON)
+    assert (" ".join(tokens.classes), tokens.places) == (classified, places)
+
+
+@given(st.text(alphabet="gay hte wonp", max_size=60))
+def test_occurrences_are_the_counted_features_and_know_their_tokens(text: str) -> None:
+    tokens = tokens_of(text, LEXICON)
+    found = occurrences(tokens)
+    counts = count_features([text], LEXICON)
+    assert Counter(found.bucket.tolist()) == dict(
+        zip(counts.bucket.tolist(), counts.count.tolist(), strict=True)
+    )
+    stream = [*tokens.words, *tokens.classes]
+    for bucket, first, last in zip(found.bucket, found.first, found.last, strict=True):
+        part = stream[first : last + 1]
+        as_class = first >= len(tokens.words)
+        alone = count_features([" ".join(part)], {} if as_class else LEXICON)
+        if not as_class:
+            assert bucket in alone.bucket
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
@@ -180,10 +206,14 @@ def test_model_file_survives_writing_and_reading(tmp_path: Path) -> None:
     weights[5], weights[7] = (1.0, -2.0), (0.5, 127.0)
     idf = np.linspace(0, 10, BUCKETS, dtype=np.float32)
     path = tmp_path / "model.bin"
-    header = {"heads": ["S", "ANY"], "bias": [-1.0, 0.5], "any": [1, 0, 0], "lexicon": {"group": ["gay"]}}
+    parts = {"whole": 0.5, "passage": 0.25, "sentence": 0.125, "bias": [1, 2]}
+    header = {"heads": ["S", "ANY"], "bias": [-1.0, 0.5], "any": [1, 0, 0], "parts": parts}
+    header["lexicon"] = {"group": ["gay"]}
     write_model(path, header=header, idf=idf, weights=weights)
     model = EmbeddedModel.load(path)
     assert model.lexicon == {"gay": "group"}
+    assert (model.parts.whole, model.parts.passage, model.parts.sentence) == (0.5, 0.25, 0.125)
+    assert model.parts.bias.tolist() == [1, 2]
     assert model.heads == ("S", "ANY")
     np.testing.assert_allclose(model.idf, idf, atol=0.02)
     np.testing.assert_allclose(model.weights[[5, 7]] * model.scale, weights[[5, 7]], atol=1.0)
@@ -192,7 +222,8 @@ def test_model_file_survives_writing_and_reading(tmp_path: Path) -> None:
 
 
 def test_model_whose_last_head_is_another_is_refused(tmp_path: Path) -> None:
-    header = {"heads": ["ANY", "S"], "bias": [0, 0], "any": [1, 0, 0], "lexicon": {}}
+    parts = {"whole": 1, "passage": 0, "sentence": 0, "bias": [0, 0]}
+    header = {"heads": ["ANY", "S"], "bias": [0, 0], "any": [1, 0, 0], "parts": parts, "lexicon": {}}
     ones = np.ones((BUCKETS, 2), dtype=np.float32)
     write_model(tmp_path / "model.bin", header=header, idf=ones[:, 0], weights=ones)
     with pytest.raises(ConfigurationError):
@@ -259,19 +290,62 @@ def test_padding_does_not_hide_a_violation(hidden: str, label: str, embedded_cli
     assert flagged(PADDING * 4) == set()
 
 
+def test_parts_speak_for_their_text() -> None:
+    """Of each kind of part the loudest counts, for each head by itself; a short text speaks for itself."""
+    odds = np.array([[1, 1], [-4, -4], [5, 0], [2, 6], [3, 3], [2, 2], [7, 7]], dtype=np.float32)
+    long = Division([(0, 9), (0, 4), (5, 9), (0, 2)], passages=[1, 2], sentences=[2, 3])
+    short = Division([(0, 9)], [], [])
+    weights = PartWeights(whole=0.5, passage=2.0, sentence=10.0, bias=np.array([100, 200], dtype=np.float32))
+    merged = merge_parts(odds, [short, long, short, short], weights)
+    assert merged.tolist() == [
+        [1, 1],
+        [0.5 * -4 + 2 * 5 + 10 * 3 + 100, 0.5 * -4 + 2 * 6 + 10 * 6 + 200],
+        [2, 2],
+        [7, 7],
+    ]
+    assert merge_parts(odds[:1], [short], weights).tolist() == [[1, 1]]
+
+
+EXPLAINED = [
+    "I will kill you",
+    "you are such a pathetic id1ot, nobody l i k e s you",
+    "immigrants are vermin",
+    "my gay women friends people do not hate anyone",
+    "Ｉ ｗｉｌｌ find you",
+    "What a lovely morning",
+    "...",
+    PADDING + "I will find you and k i l l you. " + PADDING,
+]
+
+
+@pytest.mark.parametrize("text", EXPLAINED)
+def test_explanations_add_up_to_the_score(text: str, classifier: EmbeddedClassifier) -> None:
+    assert isinstance(classifier, Explainer)
+    [answer] = classifier.classify([text])
+    for each in classifier.explain(text, [*HEADS, "S3"]):
+        total = each.base + sum(word.weight for word in each.words)
+        assert total == pytest.approx(each.log_odds, abs=1e-6)
+        head = "S" if each.label == "S3" else each.label
+        score = answer.unsafe if head == ANY else answer.scores[Label(head)]
+        assert 1 / (1 + np.exp(-total)) == pytest.approx(score, abs=1e-5)
+        assert all(0 <= word.begin < word.end <= len(text) for word in each.words)
+
+
 @pytest.mark.parametrize(
-    ("whole", "sentences", "merged"),
+    ("text", "label", "word"),
     [
-        pytest.param(-4.0, [], -4.0, id="no sentences"),
-        pytest.param(-4.0, [5.0], 5.0, id="one certain sentence"),
-        pytest.param(-4.0, [2.9] * 50, -4.0, id="many that are not certain"),
-        pytest.param(-4.0, [5.0] * 100, 5 - 0.6 * np.log(100), id="of many, the odds are divided"),
-        pytest.param(4.0, [3.5] * 9, 4.0, id="the whole counts for more"),
+        ("I will kill you", "V", "kill"),
+        ("you are such a pathetic id1ot", "HR", "id1ot"),
+        ("please do not h u r t me, stupid fool", "HR", "stupid"),
+        (PADDING + "I will find you and k i l l you. " + PADDING, "V", "k i l l"),
     ],
 )
-def test_sentences_speak_for_their_text(whole: float, sentences: list[float], merged: float) -> None:
-    logits = np.array([[whole], *([each] for each in sentences)], dtype=np.float32)
-    assert embedded.merge(logits)[0] == pytest.approx(merged)
+def test_the_word_that_weighs_most_is_the_one_that_one_would_name(
+    text: str, label: str, word: str, classifier: EmbeddedClassifier
+) -> None:
+    [explanation] = classifier.explain(text, [label])
+    heaviest = max(explanation.words, key=lambda each: each.weight)
+    assert text[heaviest.begin : heaviest.end] == word
 
 
 def test_another_model_file_can_be_named(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
-"""Ways to disguise a word, to measure how many the normalising undoes."""
+"""Ways to hide a violation: its words disguised, or harmless sentences around it."""
 
 import random
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from content_moderator.core.text import confusables
+from training.source import read_goemotions
 
 MIN_LETTERS: Final = 4
+PADDING_CHARS: Final = 1400
 _LEET: Final = str.maketrans("aeiost", "4310$7")
 _CYRILLIC: Final = str.maketrans("aceopxyi", "асеорхуі")
 
@@ -21,6 +24,33 @@ def attack(text: str, disguise: Disguise, generator: random.Random) -> str:
         if len(word) >= MIN_LETTERS and word.isalpha() and generator.random() < 0.5:
             words[index] = disguise(word, generator)
     return " ".join(words)
+
+
+class Padding:
+    """
+    Harmless sentences to hide a text in.
+
+    Args:
+        data: The data folder.
+        part: Which part of GoEmotions the sentences are from: ``dev`` or ``test``, neither fitted to.
+        seed: Of the choice.
+    """
+
+    def __init__(self, data: Path, *, part: str = "dev", seed: int = 1) -> None:
+        self._sentences = read_goemotions(data, part)
+        self._generator = random.Random(seed)  # noqa: S311  (repeatable, not secret)
+
+    def around(self, text: str) -> str:
+        """Hide *text* in the middle of ``PADDING_CHARS`` harmless characters; without one give them alone."""
+        return " ".join(filter(None, [self._half(), text, self._half()]))
+
+    def _half(self) -> str:
+        chosen = ""
+        while len(chosen) < PADDING_CHARS // 2:
+            sentence = self._generator.choice(self._sentences)
+            chosen += sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+            chosen += " "
+        return chosen.strip()
 
 
 def _lookalike(word: str, generator: random.Random) -> str:

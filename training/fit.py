@@ -7,6 +7,7 @@ of false alarms on rows that the scores have not seen. Deterministic.
 """
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from content_moderator import __version__
-from content_moderator.classifiers.embedded_model import write_model
+from content_moderator.classifiers.embedded_model import HEADS, write_model
 from training.calibration import Calibration, calibrate, sigmoid, thresholds
-from training.material import LEXICON, Floats, folds, gather, out_of_fold_logits
-from training.source import HEADS, SOURCES, checksum
+from training.evasion import Padding
+from training.material import LEXICON, Floats, folds, gather, unseen_logits
+from training.source import SOURCES, checksum
 
 TARGET = Path("content_moderator/models/embedded.bin")
 CALIBRATION = "openai"
@@ -43,24 +45,28 @@ def main() -> None:
 
     material = gather(chosen.data)
     rows = material.corpus
-    progress(f"{len(rows.rows)} rows counted, {len(material.taught)} of them shown to the teacher")
+    progress(f"{len(rows.rows)} rows counted, {len(material.lessons.origin)} texts shown to the teacher")
 
-    held_out = {
+    parts = {
         "exact": rows.where(CALIBRATION),
         "everyday": rows.where(EVERYDAY),
         "identity": np.array([i for i, row in enumerate(rows.rows) if row.group.startswith(IDENTITY_TOPICS)]),
     }
-    indices = np.concatenate(list(held_out.values()))
-    logits = out_of_fold_logits(material, indices, folds(material, indices))
-    parts = dict(
-        zip(held_out, np.split(logits, np.cumsum([len(i) for i in held_out.values()])[:-1]), strict=True)
-    )
+    indices = np.concatenate(list(parts.values()))
+    texts = [rows.rows[i].text for i in indices]
+    exact = len(parts["exact"])
+    fitted_parts = list(folds(material, indices))
+    plain = unseen_logits(texts, material.idf, fitted_parts)
+    padding = Padding(chosen.data)
+    padded = unseen_logits([padding.around(text) for text in texts[:exact]], material.idf, fitted_parts)
     progress("out-of-fold logits")
-    report(parts["exact"], rows.targets[held_out["exact"]])
 
-    calibration = calibrate(parts["exact"], rows.targets[held_out["exact"]])
-    probability = {name: sigmoid(calibration.apply(part)) for name, part in parts.items()}
-    limits = thresholds(probability["everyday"], probability["identity"])
+    targets = rows.targets[parts["exact"]]
+    calibration = calibrate(plain.at(range(exact)), padded, targets)
+    odds = calibration.apply(plain)
+    report(odds[:exact], targets)
+    _, everyday, identity = np.split(sigmoid(odds), np.cumsum([len(part) for part in parts.values()])[:-1])
+    limits = thresholds(everyday, identity)
     for name, limit in limits.items():
         print(f"  {name}: {limit}")
 
@@ -90,11 +96,12 @@ def write(
     weights = np.stack([w for w, _ in fitted], axis=1) * calibration.slope
     bias = np.array([b for _, b in fitted]) * calibration.slope + calibration.intercept
     header = {
-        "format": 1,
+        "format": 2,
         "made_by": f"content_moderator {__version__}, training/fit.py",
         "heads": HEADS,
         "bias": [float(value) for value in bias],
         "any": calibration.stack,
+        "parts": dataclasses.asdict(calibration.parts) | {"bias": calibration.parts.bias.tolist()},
         "lexicon": LEXICON,
         "sources": {
             name: {file: checksum(file) for file in source.files} for name, source in SOURCES.items()

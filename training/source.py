@@ -14,12 +14,9 @@ from typing import Final
 
 import yaml
 
-from content_moderator.core.label import HARMS, Label
+from content_moderator.classifiers.embedded_model import HEADS
 from content_moderator.core.policy import ANY
-from content_moderator.core.text import normalise
-
-HEADS: Final = (*(label.value for label in HARMS if label is not Label.S3), ANY)
-"""The labels that are fitted, and any violation. S3 is built from S: it has no training text."""
+from content_moderator.retraining.row import near_duplicate_key
 
 MAX_EXPANSIONS: Final = 80
 """Sentences made of one template at most: a template with many slots must not outweigh the others."""
@@ -85,11 +82,6 @@ def load(name: str, folder: Path) -> list[Row]:
     return [Row(text, targets, name, near_duplicate_key(text)) for text, targets in rows]
 
 
-def near_duplicate_key(text: str) -> str:
-    """Texts that begin with the same words are taken for versions of one."""
-    return " ".join(normalise(text).split()[:6])
-
-
 def checksum(file: str) -> str:
     """Give the SHA-256 that the unpacked *file* must have."""
     lines = (Path(__file__).parent / "SHA256SUMS").read_text(encoding="ascii").splitlines()
@@ -113,10 +105,15 @@ def read_hatecheck(folder: Path) -> list[tuple[str, str, bool]]:
     return [(r["test_case"], r["functionality"], r["label_gold"] == "hateful") for r in rows]
 
 
-def read_goemotions(folder: Path) -> list[str]:
-    """Read the benign sentences of GoEmotions' test part. For evaluation only."""
-    name = "goemotions_test.tsv.gz"
-    return [text for text, _ in _goemotions([_read(folder / name)])]
+def read_goemotions(folder: Path, part: str) -> list[str]:
+    """Read the benign sentences of a part of GoEmotions that is not fitted to: ``dev`` or ``test``."""
+    return [text for text, _ in _goemotions([_read(folder / f"goemotions_{part}.tsv.gz")])]
+
+
+def read_convabuse(folder: Path) -> list[tuple[str, bool]]:
+    """Read ConvAbuse's test part: text, and whether it is abuse. For evaluation only."""
+    rows = _convabuse([_read(folder / "convabuse_test.csv.gz")])
+    return [(text, targets[ANY]) for text, targets in rows if text.strip()]
 
 
 def seeds() -> list[Row]:
@@ -317,6 +314,7 @@ SOURCES: Final = {
 }
 
 EVALUATION: Final = (
+    "convabuse_test.csv.gz",
     "hatecheck_test_suite_cases.csv.gz",
     "goemotions_test.tsv.gz",
 )

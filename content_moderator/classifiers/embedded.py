@@ -2,36 +2,27 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final, Self
 
-import numpy as np
-
+from content_moderator.classifiers.embedded_explanation import explain
 from content_moderator.classifiers.embedded_feature import count_features
-from content_moderator.classifiers.embedded_model import EmbeddedModel, Floats, probabilities, stack_any
+from content_moderator.classifiers.embedded_model import (
+    EmbeddedModel,
+    merge_parts,
+    probabilities,
+    stack_any,
+)
 from content_moderator.core.classification import Classification, ClassifierIdentity
+from content_moderator.core.explanation import Explanation
 from content_moderator.core.label import Label
 from content_moderator.core.policy import ANY
-from content_moderator.core.text import normalise, sentences
+from content_moderator.core.text import Division, divide, normalise
 
 NAME: Final = "embedded"
 
 MAX_BATCH_CHARS: Final = 1 << 17
 """Bounds the memory of one pass: about 100 bytes for each character."""
-
-MIN_CHARS_TO_SPLIT: Final = 240
-"""Shorter texts are scored whole: a violation cannot hide in so little padding."""
-
-SENTENCE_LOG_ODDS: Final = 3.0
-"""From which log-odds on a sentence speaks for its text: 95 %."""
-
-SENTENCE_PENALTY: Final = 0.6
-"""
-Power of the number of sentences by which their odds are divided. Out of fold these two keep 70 % of the
-recall of padded violations (20 % without sentences) at 2.8 % false alarms on long benign texts. A power of
-0.85 without a limit keeps as much at 4.7 %, and costs more of the ranking of sexual texts.
-"""
 
 MINOR_CERTAINTY: Final = 0.9
 """Factor on the sexual score when the text mentions a minor; the card tells why it is no measured head."""
@@ -67,58 +58,41 @@ class EmbeddedClassifier:
         Raises:
             ConfigurationError: The file is missing or damaged.
         """
-        if path is not None:
-            return cls(EmbeddedModel.load(path))
-        with as_file(files("content_moderator.models").joinpath("embedded.bin")) as packaged:
-            return cls(EmbeddedModel.load(packaged))
+        return cls(EmbeddedModel.load(path))
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
         """Score each text; see `Classifier.classify`."""
         return [answer for batch in _batches(texts) for answer in self._classify(batch)]
 
+    def explain(self, text: str, labels: Sequence[str]) -> list[Explanation]:
+        """Take the scores of one text apart; see `Explainer.explain`."""
+        return explain(self._model, text, labels)
+
     def _classify(self, texts: Sequence[str]) -> Iterator[Classification]:
-        parts = [_parts(text) for text in texts]
-        normalised = [normalise(part) for each in parts for part in each]
-        rows = self._model.logits(count_features(normalised, self._model.lexicon), len(normalised))
+        divisions = [divide(text) for text in texts]
+        normalised = [normalise(part) for part in parts_of(texts, divisions)]
+        odds = self._model.logits(count_features(normalised, self._model.lexicon), len(normalised))
+        merged = merge_parts(odds, divisions, self._model.parts)
+        scores = probabilities(stack_any(merged, self._model.stack)).tolist()
         start = 0
-        for each in parts:
-            text, own = normalised[start], rows[start : start + len(each)]
-            start += len(each)
-            merged = stack_any(merge(own)[np.newaxis], self._model.stack)[0]
-            heads = dict(zip(self._model.heads, probabilities(merged).tolist(), strict=True))
-            any_violation = heads.pop(ANY)
-            scores = {Label(name): score for name, score in heads.items()}
-            scores[Label.S3] = _minor_score(text, sexual=scores[Label.S])
-            scores[Label.OK] = 1 - any_violation
-            yield Classification(scores, self.identity)
+        for division, row in zip(divisions, scores, strict=True):
+            yield self._classification(normalised[start], row)
+            start += len(division.spans)
+
+    def _classification(self, normalised: str, scores: Sequence[float]) -> Classification:
+        heads = dict(zip(self._model.heads, scores, strict=True))
+        any_violation = heads.pop(ANY)
+        labels = {Label(name): score for name, score in heads.items()}
+        labels[Label.S3] = _minor_score(normalised, sexual=labels[Label.S])
+        labels[Label.OK] = 1 - any_violation
+        return Classification(labels, self.identity)
 
 
-def merge(logits: Floats) -> Floats:
-    """
-    Merge the log-odds of a text and of its sentences.
-
-    Each head takes the highest, so that less hides in padding. Only sentences that are all but certain
-    count, and their odds are divided by a power of their number, as Bonferroni divides a level, so that
-    many harmless ones add up to few alarms.
-
-    Args:
-        logits: The whole text first, then its sentences, if it has several, shape (1 + n, heads).
-    Returns:
-        Shape (heads,).
-    """
-    merged = logits[0]
-    if len(logits) > 1:
-        loudest = logits[1:].max(axis=0)
-        penalised = loudest - np.float32(SENTENCE_PENALTY * np.log(len(logits) - 1))
-        merged = np.where(loudest >= SENTENCE_LOG_ODDS, np.maximum(merged, penalised), merged)
-    return np.asarray(merged)
-
-
-def _parts(text: str) -> list[str]:
-    """Give the whole text and, if it is long, its sentences."""
-    if len(text) < MIN_CHARS_TO_SPLIT:
-        return [text]
-    return [text, *(text[begin:end] for begin, end in sentences(text))]
+def parts_of(texts: Sequence[str], divisions: Sequence[Division]) -> Iterator[str]:
+    """Yield all parts of the first text, then of the next."""
+    for text, division in zip(texts, divisions, strict=True):
+        for begin, end in division.spans:
+            yield text[begin:end]
 
 
 def _minor_score(normalised: str, *, sexual: float) -> float:

@@ -2,34 +2,32 @@
 Hashed n-grams of texts, computed for a whole batch with array operations.
 
 A polynomial prefix hash gives the hash of every substring from two look-ups, so that the n-grams of
-words and of characters cost a few passes over the characters each. Three streams are hashed, each
-into a block of buckets of its own: words, the characters inside words, and words replaced by the
-classes of a lexicon, with negation marked.
+words and of characters cost a few passes over the characters each. Three kinds are hashed, each into a
+block of buckets of its own: n-grams of words, of the characters inside words, and of word classes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from content_moderator.core.text import words_of
+from content_moderator.classifiers.embedded_token import Lexicon, Tokens, tokens_of
 
 BLOCK_BITS: Final = 17
 BUCKETS_PER_BLOCK: Final = 1 << BLOCK_BITS
 BLOCKS: Final = 3
 BUCKETS: Final = BLOCKS * BUCKETS_PER_BLOCK
 
+_KEY_BITS: Final = BUCKETS.bit_length()
+
+WORDS, CHARACTERS, CLASSES = range(BLOCKS)
+"""The blocks."""
+
 WORD_NGRAMS: Final = (1, 2)
 CHARACTER_NGRAMS: Final = (3, 4, 5)
 CLASS_NGRAMS: Final = (1, 2, 3)
-
-GROUP_MARK: Final = "§"
-"""Stands for any word for a group of people, so that no group's name is evidence by itself."""
-
-NEGATION_REACH: Final = 3
-"""How many words after a negator count as negated."""
 
 _BASE: Final = 0x9E3779B97F4A7C15
 _INVERSE: Final = pow(_BASE, -1, 1 << 64)
@@ -37,9 +35,6 @@ _SPACE: Final = ord(" ")
 
 UInts = NDArray[np.uint64]
 Ints = NDArray[np.int64]
-
-Lexicon = Mapping[str, str]
-"""From word to the name of its class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +51,49 @@ class Counts:
     text: Ints
     bucket: Ints
     count: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """
+    Every n-gram of one text.
+
+    Args:
+        bucket: Its feature, shape (n,).
+        first: Number of its first token, the words counted first and then the classes, shape (n,).
+        last: Number of the last, shape (n,).
+    """
+
+    bucket: Ints
+    first: Ints
+    last: Ints
+
+
+def count_features(normalised: Sequence[str], lexicon: Lexicon) -> Counts:
+    """Count the n-grams of texts that `content_moderator.core.text.normalise` has been through."""
+    stream = _Stream([tokens_of(text, lexicon) for text in normalised])
+    keys = stream.keys(stream.ngrams())
+    keys.sort()
+    # Where a run of equal keys begins, and where the last one ends.
+    bounds = np.ones(len(keys) + 1, dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=bounds[1:-1])
+    runs = np.flatnonzero(bounds) if len(keys) else np.zeros(1, dtype=np.int64)
+    unique = keys[runs[:-1]]
+    return Counts(
+        text=unique >> _KEY_BITS, bucket=unique & ((1 << _KEY_BITS) - 1), count=runs[1:] - runs[:-1]
+    )
+
+
+def occurrences(tokens: Tokens) -> Occurrences:
+    """Find every n-gram of one text, and the tokens that it is made of."""
+    stream = _Stream([tokens])
+    ngrams = stream.ngrams()
+    # The spaces up to a character count the tokens up to it; between the two halves there is one more.
+    token = np.cumsum(stream.characters == _SPACE) - 1
+    token[stream.half :] -= 1
+    first = token[ngrams.starts]
+    last = np.where(ngrams.blocks == CHARACTERS * BUCKETS_PER_BLOCK, first, token[ngrams.ends - 1])
+    return Occurrences(stream.keys(ngrams), first, last)
 
 
 class _Powers:
@@ -81,115 +119,94 @@ class _Powers:
 _POWERS: Final = _Powers()
 
 
-class _Spans(NamedTuple):
-    """Substrings of a stream, from start to end, and the block and salt to hash them with."""
+class _Ngrams(NamedTuple):
+    """
+    Substrings of a stream.
+
+    Args:
+        starts: Where each begins, shape (n,).
+        ends: Where it ends, shape (n,).
+        blocks: First bucket of its block, shape (n,).
+        salts: Tells sizes apart that share a block, shape (n,).
+    """
 
     starts: Ints
     ends: Ints
-    block: int
-    salt: int
+    blocks: Ints
+    salts: UInts
 
 
-@dataclass(frozen=True, slots=True)
 class _Stream:
     """
-    Words of all texts, each with one space before and after, and their prefix hash.
+    The words of all texts, then the classes of all texts, each with one space before and after.
 
-    Args:
+    Attributes:
         characters: Code points, shape (n,).
-        owner: Index of the text of each character, shape (n,).
-        prefix: Hash of everything before each character and of all of it, shape (n + 1,).
-        inverse: Powers of the inverse of the base, shape (n,).
+        half: Where the classes begin.
     """
 
-    characters: NDArray[np.uint32]
-    owner: Ints
-    prefix: UInts
-    inverse: UInts
-
-    @classmethod
-    def of(cls, padded: Sequence[str]) -> "_Stream":
-        lengths = np.fromiter(map(len, padded), dtype=np.int64, count=len(padded))
+    def __init__(self, texts: Sequence[Tokens]) -> None:
+        padded = [f" {' '.join(each.words)} " for each in texts]
+        padded += [f" {' '.join(each.classes)} " for each in texts]
+        lengths = [len(each) for each in padded]
         # Lone surrogates cannot be encoded strictly; callers refuse them, training data may hold some.
         encoded = "".join(padded).encode("utf-32-le", errors="surrogatepass")
-        characters = np.frombuffer(encoded, dtype=np.uint32)
-        power, inverse = _POWERS.upto(len(characters))
-        prefix = np.zeros(len(characters) + 1, dtype=np.uint64)
-        np.cumsum((characters + np.uint64(1)) * power, out=prefix[1:])
-        return cls(characters, np.repeat(np.arange(len(padded)), lengths), prefix, inverse)
+        self.characters = np.frombuffer(encoded, dtype=np.uint32)
+        self.half = sum(lengths[: len(texts)])
+        self._text = np.repeat(np.tile(np.arange(len(texts)), 2), lengths)
 
-    def keys(self, spans: Sequence[_Spans]) -> Ints:
-        """Give ``text * BUCKETS + bucket`` of all substrings, hashed in one go."""
-        sizes = [len(each.starts) for each in spans]
-        starts = np.concatenate([each.starts for each in spans])
-        ends = np.concatenate([each.ends for each in spans])
-        salts = np.repeat(np.array([each.salt for each in spans], dtype=np.uint64), sizes)
-        blocks = np.repeat([each.block * BUCKETS_PER_BLOCK for each in spans], sizes)
-        hashes = (self.prefix[ends] - self.prefix[starts]) * self.inverse[starts]
-        keys: Ints = self.owner[starts] * BUCKETS + blocks + _bucket(hashes, salts)
+    def ngrams(self) -> _Ngrams:
+        """Find all n-grams."""
+        spaces = np.flatnonzero(self.characters == _SPACE)
+        middle = int(np.searchsorted(spaces, self.half))
+        words, classes = spaces[:middle], spaces[middle:]
+        parts = [
+            *self._word_ngrams(words, WORD_NGRAMS),
+            *self._character_ngrams(words),
+            *self._word_ngrams(classes, CLASS_NGRAMS),
+        ]
+        sizes = [len(starts) for starts, _ in parts]
+        return _Ngrams(
+            starts=np.concatenate([starts for starts, _ in parts]),
+            ends=np.concatenate([ends for _, ends in parts]),
+            blocks=np.repeat(_PART_BLOCKS, sizes),
+            salts=np.repeat(_PART_SALTS, sizes),
+        )
+
+    def keys(self, ngrams: _Ngrams) -> Ints:
+        """Give the number of the text above the bucket of each n-gram, hashed in one go."""
+        power, inverse = _POWERS.upto(len(self.characters))
+        prefix = np.zeros(len(self.characters) + 1, dtype=np.uint64)
+        np.cumsum((self.characters + np.uint64(1)) * power, out=prefix[1:])
+        starts = ngrams.starts
+        hashes = (prefix[ngrams.ends] - prefix[starts]) * inverse[starts]
+        keys: Ints = (self._text[starts] << _KEY_BITS) + ngrams.blocks + _bucket(hashes, ngrams.salts)
         return keys
 
+    def _word_ngrams(self, spaces: Ints, sizes: Sequence[int]) -> Iterator[tuple[Ints, Ints]]:
+        starts, ends = spaces[:-1] + 1, spaces[1:]
+        filled = ends > starts
+        starts, ends = starts[filled], ends[filled]
+        text = self._text[starts]
+        for size in sizes:
+            firsts = max(len(text) - size + 1, 0)
+            inside = text[:firsts] == text[size - 1 :]
+            yield starts[:firsts][inside], ends[size - 1 :][inside]
 
-def count_features(normalised: Sequence[str], lexicon: Lexicon) -> Counts:
-    """Count the n-grams of texts that `content_moderator.core.text.normalise` has been through."""
-    padded = [words_of(text) for text in normalised]
-    words = _Stream.of([_without_groups(text, lexicon) for text in padded])
-    classes = _Stream.of([_classified(text, lexicon) for text in padded])
-    keys = [
-        words.keys([*_word_spans(words, WORD_NGRAMS, block=0), *_character_spans(words, block=1)]),
-        classes.keys([*_word_spans(classes, CLASS_NGRAMS, block=2)]),
-    ]
-    unique, counts = np.unique(np.concatenate(keys), return_counts=True)
-    return Counts(text=unique // BUCKETS, bucket=unique % BUCKETS, count=counts)
-
-
-def _without_groups(padded: str, lexicon: Lexicon) -> str:
-    """Put one token in the place of each word for a group of people."""
-    words = [GROUP_MARK if lexicon.get(word) == "group" else word for word in padded.split()]
-    return f" {' '.join(words)} "
+    def _character_ngrams(self, spaces: Ints) -> Iterator[tuple[Ints, Ints]]:
+        """Find those of the words, which hold a space at most as their first or last character."""
+        room = np.repeat(spaces[1:], np.diff(spaces)) - np.arange(self.half - 1)
+        for size in CHARACTER_NGRAMS:
+            starts = np.flatnonzero(room >= size - 1)
+            yield starts, starts + size
 
 
-def _classified(padded: str, lexicon: Lexicon) -> str:
-    """
-    Replace words by their classes, join "gay people" into one group, and mark what is negated.
-
-    For example, " we do not hate gay people here " becomes " we do not !<aversion> !§ here ".
-    """
-    found: list[str] = []
-    negated = 0
-    previous = ""
-    for word in padded.split():
-        kind = lexicon.get(word, "")
-        kind = "group" if kind == "gender" else kind
-        if previous == "group" and kind in {"group", "people"}:
-            continue
-        previous = kind
-        if kind == "negator":
-            negated = NEGATION_REACH
-            found.append(word)
-            continue
-        token = GROUP_MARK if kind == "group" else f"<{kind}>" if kind and kind != "people" else word
-        found.append(f"!{token}" if negated else token)
-        negated = max(0, negated - 1)
-    return f" {' '.join(found)} "
-
-
-def _word_spans(stream: _Stream, sizes: Sequence[int], *, block: int) -> Iterator[_Spans]:
-    spaces = np.flatnonzero(stream.characters == _SPACE)
-    for size in sizes:
-        starts, ends = spaces[:-size] + 1, spaces[size:]
-        inside = (ends > starts) & (stream.owner[starts - 1] == stream.owner[ends])
-        yield _Spans(starts[inside], ends[inside], block, size)
-
-
-def _character_spans(stream: _Stream, *, block: int) -> Iterator[_Spans]:
-    spaces_before = np.zeros(len(stream.characters) + 1, dtype=np.int64)
-    np.cumsum(stream.characters == _SPACE, out=spaces_before[1:])
-    for size in CHARACTER_NGRAMS:
-        last = max(len(stream.characters) - size + 1, 0)
-        inner_spaces = spaces_before[size - 1 :][:last] - spaces_before[1 : last + 1]
-        starts = np.flatnonzero(inner_spaces == 0)
-        yield _Spans(starts, starts + size, block, size)
+_PART_BLOCKS: Final = BUCKETS_PER_BLOCK * np.array(
+    [WORDS] * len(WORD_NGRAMS) + [CHARACTERS] * len(CHARACTER_NGRAMS) + [CLASSES] * len(CLASS_NGRAMS)
+)
+_PART_SALTS: Final = np.array([*WORD_NGRAMS, *CHARACTER_NGRAMS, *CLASS_NGRAMS], dtype=np.uint64) * np.uint64(
+    0x632BE59BD9B4E019
+)
 
 
 def _bucket(hashes: UInts, salts: UInts) -> Ints:
@@ -200,7 +217,7 @@ def _bucket(hashes: UInts, salts: UInts) -> Ints:
         The finaliser of SplitMix64: Steele et al., "Fast Splittable Pseudorandom Number
         Generators", OOPSLA 2014.
     """
-    mixed = hashes + salts * np.uint64(0x632BE59BD9B4E019)
+    mixed = hashes + salts
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     bucket: Ints = (mixed >> np.uint64(64 - BLOCK_BITS)).astype(np.int64)

@@ -7,20 +7,28 @@ weights, one signed byte for each bucket and head. Nothing in it can run.
 """
 
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from content_moderator.classifiers.embedded_feature import BLOCKS, BUCKETS, BUCKETS_PER_BLOCK, Counts, Lexicon
+from content_moderator.classifiers.embedded_feature import BLOCKS, BUCKETS, BUCKETS_PER_BLOCK, Counts
+from content_moderator.classifiers.embedded_token import Lexicon
+from content_moderator.core.label import HARMS, Label
 from content_moderator.core.policy import ANY
+from content_moderator.core.text import Division
 from content_moderator.errors import ConfigurationError
 
 MAGIC: Final = b"CMEMBED1"
+
+HEADS: Final = (*(label.value for label in HARMS if label is not Label.S3), ANY)
+"""What is fitted: the labels but S3, which has no training text and is built from S, and any violation."""
 
 Floats = NDArray[np.float32]
 
@@ -37,6 +45,57 @@ def feature_values(counts: Counts, idf: Floats) -> Floats:
 def probabilities(logits: Floats) -> Floats:
     """Turn log-odds into probabilities."""
     return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class PartWeights:
+    """
+    How the log-odds of a long text follow from those of its parts.
+
+    Args:
+        whole: Weight of the whole text.
+        passage: Weight of the loudest passage, for each head by itself.
+        sentence: Weight of the loudest sentence, likewise.
+        bias: Added, shape (heads,).
+    """
+
+    whole: float
+    passage: float
+    sentence: float
+    bias: Floats
+
+
+def merge_parts(odds: NDArray[Any], divisions: Sequence[Division], weights: PartWeights) -> NDArray[Any]:
+    """
+    Let the loudest passage and the loudest sentence speak for their text, so that padding does not hide them.
+
+    Args:
+        odds: Log-odds of all parts of the first text, then of the next, shape (parts, heads).
+        divisions: How each text was divided; one without passages keeps its own log-odds.
+        weights: How the parts are weighed.
+    Returns:
+        Shape (texts, heads).
+    """
+    first = list(itertools.accumulate((len(each.spans) for each in divisions), initial=0))[:-1]
+    merged = odds[first]
+    divided = [index for index, each in enumerate(divisions) if each.passages]
+    if divided:
+        passage = _loudest(odds, [(first[index], divisions[index].passages) for index in divided])
+        sentence = _loudest(odds, [(first[index], divisions[index].sentences) for index in divided])
+        merged[divided] = (
+            weights.whole * merged[divided]
+            + weights.passage * passage
+            + weights.sentence * sentence
+            + weights.bias
+        )
+    return merged
+
+
+def _loudest(odds: NDArray[Any], parts: Sequence[tuple[int, Sequence[int]]]) -> NDArray[Any]:
+    """Give the highest log-odds among the parts of each text, which are counted from its first."""
+    rows = [first + index for first, indices in parts for index in indices]
+    starts = itertools.accumulate((len(indices) for _, indices in parts[:-1]), initial=0)
+    return np.asarray(np.maximum.reduceat(odds[rows], list(starts)))
 
 
 def stack_any(odds: NDArray[Any], stack: tuple[float, float, float]) -> NDArray[Any]:
@@ -67,6 +126,7 @@ class EmbeddedModel:
         scale: What one step of a weight is worth, shape (heads,).
         bias: Added to the logit, shape (heads,); calibration is folded in here and in scale.
         stack: How the labels speak for any violation; see `stack_any`.
+        parts: How the parts of a long text speak for it; see `merge_parts`.
         lexicon: From word to class, for the features.
         header: The file's JSON header: where the model comes from.
         revision: First 12 hex digits of the SHA-256 of the whole file.
@@ -78,6 +138,7 @@ class EmbeddedModel:
     scale: Floats
     bias: Floats
     stack: tuple[float, float, float]
+    parts: PartWeights
     lexicon: Lexicon
     header: Mapping[str, Any]
     revision: str
@@ -101,13 +162,16 @@ class EmbeddedModel:
         return logits
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | None = None) -> Self:
         """
-        Read a model file.
+        Read the model file at *path*, or the one in the package.
 
         Raises:
             ConfigurationError: There is no such file, or it is not an intact model.
         """
+        if path is None:
+            with as_file(files("content_moderator.models").joinpath("embedded.bin")) as packaged:
+                return cls.load(packaged)
         try:
             return cls._parse(path.read_bytes())
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -125,6 +189,7 @@ class EmbeddedModel:
             raise ValueError("damaged payload")
         heads = tuple(header["heads"])
         own, highest, bias = map(float, header["any"])
+        parts = header["parts"]
         if heads[-1:] != (ANY,):
             raise ValueError("the last head is not the one for any violation")
         steps = np.frombuffer(payload[:BUCKETS], dtype=np.uint8)
@@ -136,6 +201,12 @@ class EmbeddedModel:
             scale=np.array(header["scale"], dtype=np.float32),
             bias=np.array(header["bias"], dtype=np.float32),
             stack=(own, highest, bias),
+            parts=PartWeights(
+                whole=float(parts["whole"]),
+                passage=float(parts["passage"]),
+                sentence=float(parts["sentence"]),
+                bias=np.array(parts["bias"], dtype=np.float32),
+            ),
             lexicon={word: kind for kind, words in header["lexicon"].items() for word in words},
             header=header,
             revision=hashlib.sha256(data).hexdigest()[:12],
@@ -148,7 +219,7 @@ def write_model(path: Path, *, header: Mapping[str, Any], idf: Floats, weights: 
 
     Args:
         path: Where to.
-        header: ``heads``, ``bias``, ``any`` and ``lexicon``, and anything worth knowing about the fit.
+        header: ``heads``, ``bias``, ``any``, ``parts`` and ``lexicon``, and what else is worth knowing.
         idf: Inverse document frequencies, not negative, shape (BUCKETS,).
         weights: Calibrated weights, shape (BUCKETS, heads).
     """

@@ -1,12 +1,29 @@
 """The whole of moderation in one line: clean, classify, judge."""
 
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from content_moderator.core.alignment import origins_of_clean
 from content_moderator.core.classification import Classification, Classifier
-from content_moderator.core.policy import Policy, Verdict
-from content_moderator.core.text import clean
+from content_moderator.core.explanation import Contribution, Explainer, Explanation
+from content_moderator.core.policy import ANY, Policy, Verdict
+from content_moderator.core.text import clean, sentences
 from content_moderator.errors import BadReplyError
+
+MAX_SPANS: Final = 100
+"""A text of very many sentences must not become as many calls to a remote model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A sentence, from begin to end in code points of the text, and its own verdict."""
+
+    begin: int
+    end: int
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +34,12 @@ class Moderator:
     Args:
         classifier: Scores the texts.
         policies: The policy for each classifier name that may answer: a stand-in is judged by its own.
+        explainer: Takes scores apart, if it was the one that gave them.
     """
 
     classifier: Classifier
     policies: Mapping[str, Policy]
+    explainer: Explainer | None = None
 
     def moderate(self, texts: Sequence[str]) -> list[Verdict]:
         """
@@ -38,5 +57,52 @@ class Moderator:
             raise BadReplyError("the number of answers differs from the number of texts")
         return [self._judge(classification) for classification in classifications]
 
+    def spans(self, text: str) -> list[Span]:
+        """
+        Judge the sentences of a text one by one.
+
+        Args:
+            text: A validated text.
+        Returns:
+            A Span for each sentence; of more than ``MAX_SPANS``, neighbours are judged together.
+        Raises:
+            ClassifierError: See `moderate`.
+        """
+        cleaned, origins = clean(text), origins_of_clean(text)
+        found = sentences(cleaned)
+        size = math.ceil(len(found) / MAX_SPANS)
+        runs = [found[start : start + size] for start in range(0, len(found), size)]
+        places = [(run[0][0], run[-1][1]) for run in runs]
+        verdicts = self.moderate([cleaned[begin:end] for begin, end in places])
+        return [
+            Span(origins[begin], origins[end], verdict)
+            for (begin, end), verdict in zip(places, verdicts, strict=True)
+        ]
+
+    def explain(self, text: str, verdict: Verdict) -> list[Explanation] | None:
+        """
+        Take the scores that led to *verdict* apart, word by word.
+
+        Args:
+            text: The text that was judged.
+            verdict: Of that text.
+        Returns:
+            An Explanation for each reason, or for any violation if there is none; None if the classifier
+            that answered cannot be taken apart.
+        """
+        if self.explainer is None or self.explainer.identity != verdict.classification.classifier:
+            return None
+        origins = origins_of_clean(text)
+        labels = [reason.label for reason in verdict.reasons] or [ANY]
+        return [
+            dataclasses.replace(explanation, words=tuple(_moved(word, origins) for word in explanation.words))
+            for explanation in self.explainer.explain(clean(text), labels)
+        ]
+
     def _judge(self, classification: Classification) -> Verdict:
         return self.policies[classification.classifier.name].judge(classification)
+
+
+def _moved(word: Contribution, origins: Sequence[int]) -> Contribution:
+    """Give a word's place in the text as it was sent."""
+    return dataclasses.replace(word, begin=origins[word.begin], end=origins[word.end])

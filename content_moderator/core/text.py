@@ -2,14 +2,20 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_EXPANSION: Final = 4
 """Characters that one character may become under NFKC; those that become more are dropped."""
 
 MAX_SENTENCE_CHARS: Final = 300
+
+MIN_CHARS_TO_DIVIDE: Final = 240
+"""A shorter text is one passage: nothing can hide in so little padding."""
+
+MAX_PASSAGE_CHARS: Final = 160
 
 
 def clean(text: str) -> str:
@@ -31,16 +37,16 @@ def normalise(text: str) -> str:
         Lower-case text, at most ``MAX_EXPANSION`` times as long.
     """
     if not text.isascii():
-        text = _latinise(text)
+        text = latinise(text, mostly_latin=mostly_latin(text))
     text = text.lower()
-    text = _SPACED.sub(_join_letters, text)
-    text = _MIXED_TOKEN.sub(_undo_leet, text)
-    return _STRETCHED.sub(r"\1", text)
+    for pattern, replacement in REWRITES:
+        text = pattern.sub(replacement, text)
+    return text
 
 
-def words_of(normalised: str) -> str:
-    """Reduce a normalised text to its words and emoji, each with one space before and after."""
-    return f" {' '.join(_WORD.findall(normalised))} "
+def words_of(normalised: str) -> list[str]:
+    """Give the words and emoji of a normalised text."""
+    return WORD.findall(normalised)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -56,22 +62,68 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _SENTENCE.finditer(text)]
 
 
-def _latinise(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text.translate(_oversized()))
-    if _mostly_latin(text):
-        text = text.translate(confusables())
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(character for character in decomposed if not _invisible(character))
+class Division(NamedTuple):
+    """
+    The parts of a text that are looked at by themselves.
+
+    Args:
+        spans: Begin and end of each part, in code points: the whole first, then others, each once.
+        passages: Indices of the runs of sentences among *spans*; none for a short text.
+        sentences: Indices of the sentences.
+    """
+
+    spans: list[tuple[int, int]]
+    passages: list[int]
+    sentences: list[int]
 
 
-def _invisible(character: str) -> bool:
-    return not character.isascii() and unicodedata.category(character) in _INVISIBLE_CATEGORIES
+def divide(text: str) -> Division:
+    """
+    Divide a text of at least ``MIN_CHARS_TO_DIVIDE`` into its sentences and into passages.
+
+    A passage is as many whole sentences as ``MAX_PASSAGE_CHARS`` hold, or a longer one alone.
+    """
+    if len(text) < MIN_CHARS_TO_DIVIDE:
+        return Division([(0, len(text))], [], [])
+    single = sentences(text)
+    runs: list[tuple[int, int]] = []
+    for begin, end in single:
+        if runs and end - runs[-1][0] <= MAX_PASSAGE_CHARS:
+            runs[-1] = runs[-1][0], end
+        else:
+            runs.append((begin, end))
+    number = {span: index for index, span in enumerate(dict.fromkeys([(0, len(text)), *runs, *single]))}
+    return Division(list(number), [number[span] for span in runs], [number[span] for span in single])
 
 
-def _mostly_latin(text: str) -> bool:
-    """Real Cyrillic or Greek must not be mangled: look-alikes count only where Latin prevails."""
-    latin = len(_LATIN.findall(text))
-    return latin >= len(_LOOKALIKE_SCRIPT.findall(text))
+def latinise(text: str, *, mostly_latin: bool) -> str:
+    """
+    Undo what hides letters: compatibility forms, look-alikes, accents and invisible characters.
+
+    Args:
+        text: Any text, or a piece of one that ends before a base character.
+        mostly_latin: Whether letters that look Latin are taken for Latin; see `mostly_latin`.
+    """
+    text = _compose(text)
+    if mostly_latin:
+        text = _NOT_ASCII.sub(lambda run: run[0].translate(confusables()), text)
+    return _NOT_ASCII.sub(_without_invisible, unicodedata.normalize("NFKD", text))
+
+
+def mostly_latin(text: str) -> bool:
+    """Tell whether Latin letters prevail: real Cyrillic or Greek must not be mangled."""
+    text = _compose(text)
+    if not _LOOKALIKE_SCRIPT.search(text):
+        return True
+    return len(_LATIN.findall(text)) >= len(_LOOKALIKE_SCRIPT.findall(text))
+
+
+def _compose(text: str) -> str:
+    return unicodedata.normalize("NFKC", _OVERSIZED.sub(" ", text))
+
+
+def _without_invisible(run: re.Match[str]) -> str:
+    return "".join(c for c in run[0] if unicodedata.category(c) not in _INVISIBLE_CATEGORIES)
 
 
 @cache
@@ -80,12 +132,6 @@ def confusables() -> dict[int, str]:
     rows = files(__package__).joinpath("confusables.tsv").read_text(encoding="utf-8").splitlines()
     pairs = (row.split("\t") for row in rows if not row.startswith("#"))
     return {int(code, 16): latin for code, latin in pairs}
-
-
-@cache
-def _oversized() -> dict[int, str]:
-    """U+FDFA becomes 18 characters under NFKC: a few thousand of it would be a cheap attack."""
-    return dict.fromkeys(_OVERSIZED, " ")
 
 
 def _join_letters(run: re.Match[str]) -> str:
@@ -99,12 +145,14 @@ def _undo_leet(token: re.Match[str]) -> str:
     return word.translate(_LEET) + token[0][len(word) :]
 
 
-_OVERSIZED: Final = (
-    *(0x321D, 0x321E, 0x327C, 0x3300, 0x3302, 0x3304, 0x3307, 0x3313, 0x3315, 0x3316),
-    *(0x3317, 0x3319, 0x331A, 0x3320, 0x3321, 0x332B, 0x332D, 0x332E, 0x3332, 0x3334),
-    *(0x3336, 0x333B, 0x333D, 0x3340, 0x3347, 0x334A, 0x334C, 0x3354, 0x3356, 0x33AE),
-    *(0x33AF, 0xFDFA, 0xFDFB),
+# Each becomes more than MAX_EXPANSION characters under NFKC. U+FDFA becomes 18: a few thousand of it would
+# be a cheap attack.
+_OVERSIZED: Final = re.compile(
+    "[\u321d\u321e\u327c\u3300\u3302\u3304\u3307\u3313\u3315\u3316\u3317\u3319"
+    "\u331a\u3320\u3321\u332b\u332d\u332e\u3332\u3334\u3336\u333b\u333d\u3340"
+    "\u3347\u334a\u334c\u3354\u3356\u33ae\u33af\ufdfa\ufdfb]"
 )
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _INVISIBLE_CATEGORIES: Final = frozenset({"Mn", "Me", "Cf", "Cc", "Co", "Cn"})
 _LATIN: Final = re.compile(r"[A-Za-z]")
 _LOOKALIKE_SCRIPT: Final = re.compile(r"[\u0370-\u052f\u0530-\u058f\u13a0-\u13ff]")
@@ -123,4 +171,11 @@ _SENTENCE: Final = re.compile(
 )
 _LEET: Final = str.maketrans("0134578@$!|+", "oieastbasiit")
 _STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
-_WORD: Final = re.compile(r"[\w'\U0001f300-\U0001faff]+")
+WORD: Final = re.compile(r"[\w'\U0001f300-\U0001faff]+")
+
+REWRITES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+    (_SPACED, _join_letters),
+    (_MIXED_TOKEN, _undo_leet),
+    (_STRETCHED, r"\1"),
+)
+"""What is done to lower-case text, in this order."""

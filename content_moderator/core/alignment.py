@@ -1,0 +1,116 @@
+"""Where in a text the words are that a model read after normalising."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from content_moderator.core.text import REWRITES, WORD, clean, latinise, mostly_latin, normalise
+
+
+class Place(NamedTuple):
+    """A word as the model read it, and where it stands in the text, in code points."""
+
+    word: str
+    begin: int
+    end: int
+
+
+class _Traced(NamedTuple):
+    """A text, and for each of its characters where what became of it begins and ends."""
+
+    text: str
+    begins: list[int]
+    ends: list[int]
+
+
+def places_of_words(text: str) -> list[Place]:
+    r"""
+    Find the words of `words_of(normalise(text))` in *text*, in the same order.
+
+    Returns:
+        For "B A D  id\u200bea" the places of "bad" and "idea": all that the model read as the word.
+    """
+    traced = _rewritten(_latinised(text))
+    if traced.text != (normalised := normalise(text)):
+        # Pieces that depend on each other in a way that is not foreseen: the words are somewhere inside.
+        traced = _Traced(normalised, [0] * len(normalised), [len(text)] * len(normalised))
+    return [
+        Place(found[0], traced.begins[found.start()], traced.ends[found.end() - 1])
+        for found in WORD.finditer(traced.text)
+    ]
+
+
+def origins_of_clean(text: str) -> list[int]:
+    """
+    Tell where the characters of ``clean(text)`` stand in *text*.
+
+    Returns:
+        The place of each character of the cleaned text, and last the end of what it kept.
+    """
+    composed, origins = "", list[int]()
+    for begin, piece in _pieces(text):
+        part = unicodedata.normalize("NFC", piece)
+        composed += part
+        origins += range(begin, begin + len(part)) if part == piece else [begin] * len(part)
+    cleaned = clean(text)
+    first = composed.find(cleaned)
+    if first < 0:
+        # Normal forms that reach across pieces in a way that is not foreseen: all that is known is "inside".
+        return [0] * len(cleaned) + [len(text)]
+    kept = len(composed.rstrip())
+    end = origins[kept] if kept < len(origins) else len(text)
+    return [*origins[first : first + len(cleaned)], end]
+
+
+def _latinised(text: str) -> _Traced:
+    latin = mostly_latin(text)
+    written: list[str] = []
+    begins: list[int] = []
+    ends: list[int] = []
+    for begin, piece in _pieces(text):
+        plain = piece if piece.isascii() else latinise(piece, mostly_latin=latin)
+        written.append(plain)
+        begins += [begin] * len(plain)
+        ends += [begin + len(piece)] * len(plain)
+    return _Traced("".join(written).lower(), begins, ends)
+
+
+def _rewritten(traced: _Traced) -> _Traced:
+    for pattern, replacement in REWRITES:
+        traced = _rewrite(traced, pattern, replacement)
+    return traced
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Divide a text where normal forms do not reach across: before letters, not before marks."""
+    begin = 0
+    for index, character in enumerate(text):
+        if index and (character.isascii() or not _attaches(text[index - 1], character)):
+            yield begin, text[begin:index]
+            begin = index
+    yield begin, text[begin:]
+
+
+def _attaches(before: str, character: str) -> bool:
+    return unicodedata.combining(character) > 0 or not unicodedata.is_normalized("NFC", before + character)
+
+
+def _rewrite(
+    traced: _Traced, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]
+) -> _Traced:
+    text, begins, ends = traced
+    written: list[str] = []
+    new_begins: list[int] = []
+    new_ends: list[int] = []
+    done = 0
+    for found in pattern.finditer(text):
+        start, length = found.start(), len(found[0])
+        new = found.expand(replacement) if isinstance(replacement, str) else replacement(found)
+        written += [text[done:start], new]
+        new_begins += begins[done:start]
+        new_begins += (begins[start + index * length // len(new)] for index in range(len(new)))
+        new_ends += ends[done:start]
+        new_ends += (ends[start + (index * length - 1) // len(new)] for index in range(1, len(new) + 1))
+        done = found.end()
+    return _Traced("".join([*written, text[done:]]), new_begins + begins[done:], new_ends + ends[done:])

@@ -1,0 +1,1 @@
+"""Fits the embedded model to a user's own rows: `content-moderator train`."""
