@@ -6,6 +6,7 @@ from content_moderator import metrics
 from content_moderator.classifiers.factory import build_classifier, watch
 from content_moderator.config import load_settings
 from content_moderator.core.classification import Classifier
+from content_moderator.core.explanation import Explainer
 from content_moderator.core.moderator import Moderator
 from content_moderator.logs import configure_logging
 from content_moderator.settings import Settings
@@ -29,11 +30,14 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     """
     settings = load_settings() if settings is None else settings
     configure_logging(settings.logging)
-    watched = watch(classifier or build_classifier(settings), settings)
+    chosen = classifier or build_classifier(settings)
+    watched = watch(chosen, settings)
     metrics.initialise(watched.identity.name)
 
     app = Flask("content_moderator", static_folder=None, template_folder="web/templates")
-    attach(app, State(settings, Moderator(watched, settings.policy.policies()), watched.readiness))
+    explainer = chosen if isinstance(chosen, Explainer) else None
+    moderator = Moderator(watched, settings.policy.policies(), explainer)
+    attach(app, State(settings, moderator, watched.readiness))
     install_api(app, classify.blueprint, operations.blueprint)
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)

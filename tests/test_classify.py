@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
 from content_moderator.core.label import Label
+from content_moderator.core.moderator import MAX_SPANS
 from content_moderator.errors import AnswerableError, ClassifierError, answerable_errors
 from content_moderator.settings import PolicySettings, Settings
 from content_moderator.web.schemas import VerdictSchema
@@ -184,3 +185,58 @@ def test_no_error_class_is_without_status_and_sentence() -> None:
     for error in answerable_errors(AnswerableError):
         assert 400 <= error.status < 600
         assert error.detail if hasattr(error, "detail") else error.code == "body_too_large"
+
+
+def test_spans_are_the_sentences_judged_one_by_one(embedded_client: FlaskClient) -> None:
+    text = "  The cafe\u0301 was nice. You are a pathetic idiot! See you\non Monday."
+    body = embedded_client.post("/classify", json={"text": text, "spans": True}).get_json()
+    found = [(text[each["begin"] : each["end"]], each["decision"]) for each in body["spans"]]
+    assert found == [
+        ("The cafe\u0301 was nice.", "allow"),
+        ("You are a pathetic idiot!", "review"),
+        ("See you", "allow"),
+        ("on Monday.", "allow"),
+    ]
+    assert [len(each["labels"]) for each in body["spans"]] == [9] * 4
+    assert body["spans"][1]["reasons"][0]["label"] == "HR"
+    assert "explanation" not in body
+
+
+def test_spans_of_very_many_sentences_are_joined(fake: FakeClassifier, client: FlaskClient) -> None:
+    text = "Yes. " * 2500
+    body = client.post("/classify", json={"text": text, "spans": True}).get_json()
+    assert len(body["spans"]) == MAX_SPANS
+    assert len(fake.seen) == 1 + MAX_SPANS
+    assert text[body["spans"][3]["begin"] : body["spans"][3]["end"]] == " ".join(["Yes."] * 25)
+
+
+def test_explanation_has_the_words_of_each_reason(embedded_client: FlaskClient) -> None:
+    text = " \u00c9ric, you are a pathetic id1ot"
+    body = embedded_client.post("/classify", json={"text": text, "explain": True}).get_json()
+    assert [each["label"] for each in body["explanation"]] == [r["label"] for r in body["reasons"]]
+    heaviest = max(body["explanation"][0]["words"], key=lambda word: word["weight"])
+    assert heaviest["word"] in {"idiot", "pathetic"}
+    assert text[heaviest["begin"] : heaviest["end"]] in {"id1ot", "pathetic"}
+    for each in body["explanation"]:
+        total = each["base"] + sum(word["weight"] for word in each["words"])
+        assert total == pytest.approx(each["log_odds"])
+
+
+def test_what_is_allowed_is_explained_too(embedded_client: FlaskClient) -> None:
+    body = embedded_client.post("/classify", json={"text": "a fine day", "explain": True}).get_json()
+    assert [each["label"] for each in body["explanation"]] == ["ANY"]
+
+
+def test_a_classifier_that_cannot_be_taken_apart_explains_nothing(client: FlaskClient) -> None:
+    body = client.post("/classify", json={"text": "a text", "explain": True}).get_json()
+    assert body["explanation"] is None
+
+
+@pytest.mark.parametrize("option", ["spans", "explain"])
+@pytest.mark.parametrize("value", ["true", 2, None, []])
+def test_options_are_true_or_false(option: str, value: object, client: FlaskClient) -> None:
+    response = client.post("/classify", json={"text": "a text", option: value})
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["pointer"] == f"#/{option}"
+    plain = client.post("/classify", json={"text": "a text", option: False}).get_json()
+    assert not {"spans", "explanation"} & plain.keys()

@@ -1,6 +1,7 @@
 """POST /classify: what a text contains, and what to do about it."""
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import g, request
@@ -20,14 +21,21 @@ blueprint = StrictBlueprint("classify", __name__, description="Classify texts")
 @blueprint.arguments(TextSchema(), location="json", required=False)
 @blueprint.response(200, VerdictSchema())
 @blueprint.problems(400, 413, 415, 422, 502, 503, 504)
-def classify(query: Mapping[str, str], body: Mapping[str, str]) -> Verdict:
+def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Score one text on nine labels and decide whether to allow, review or block it."""
-    [verdict] = current_state().moderator.moderate([the_text(query, body)])
+    moderator = current_state().moderator
+    text = the_text(query, body)
+    [verdict] = moderator.moderate([text])
     _count(verdict)
-    return verdict
+    answer = {name: getattr(verdict, name) for name in ("classification", "flagged", "decision", "reasons")}
+    if body.get("spans"):
+        answer["spans"] = moderator.spans(text)
+    if body.get("explain"):
+        answer["explanation"] = moderator.explain(text, verdict)
+    return answer
 
 
-def the_text(query: Mapping[str, str], body: Mapping[str, str]) -> str:
+def the_text(query: Mapping[str, str], body: Mapping[str, Any]) -> str:
     """
     Pick the one text of a request.
 
@@ -35,7 +43,8 @@ def the_text(query: Mapping[str, str], body: Mapping[str, str]) -> str:
         InvalidFieldsError: There is none or more than one, or the query is not UTF-8.
     """
     _check_query_encoding()
-    given = [*body.values(), *query.values()]
+    given: list[str] = [body[name] for name in ("text", "message") if name in body]
+    given += query.values()
     if not given:
         raise InvalidFieldsError([FieldError("Missing data for required field.", pointer="#/text")])
     if len(given) > 1:

@@ -49,6 +49,12 @@ class TextSchema(Schema):
         validate=check_text,
         metadata={"description": "Another name for text, from the service that this one replaces."},
     )
+    spans = fields.Boolean(
+        truthy={True}, falsy={False}, metadata={"description": "Also judge each sentence by itself."}
+    )
+    explain = fields.Boolean(
+        truthy={True}, falsy={False}, metadata={"description": "Also say which words weighed how much."}
+    )
 
 
 class Score(fields.Float):
@@ -100,8 +106,38 @@ class CacheSchema(Schema):
     distance = fields.Integer(required=True, allow_none=True)
 
 
+class SpanSchema(Schema):
+    """A sentence and its own scores."""
+
+    begin = fields.Integer(required=True, metadata={"description": "In code points of the text as sent."})
+    end = fields.Integer(required=True)
+    labels = fields.List(
+        fields.Nested(LabelScoreSchema), required=True, attribute="verdict.classification.ranked"
+    )
+    decision = fields.String(required=True, attribute="verdict.decision")
+    reasons = fields.List(fields.Nested(ReasonSchema), required=True, attribute="verdict.reasons")
+
+
+class ContributionSchema(Schema):
+    """What one word adds to the log-odds."""
+
+    word = fields.String(required=True, metadata={"description": "As the model read it."})
+    begin = fields.Integer(required=True, metadata={"description": "In code points of the text as sent."})
+    end = fields.Integer(required=True)
+    weight = fields.Float(required=True)
+
+
+class ExplanationSchema(Schema):
+    """One score taken apart: log_odds is base plus the weights of all words."""
+
+    label = fields.String(required=True, validate=validate.OneOf(RULE_NAMES))
+    log_odds = fields.Float(required=True)
+    base = fields.Float(required=True)
+    words = fields.List(fields.Nested(ContributionSchema), required=True)
+
+
 class VerdictSchema(Schema):
-    """The answer about one text."""
+    """The answer about one text; spans and explanation only if they were asked for."""
 
     labels = fields.List(
         fields.Nested(LabelScoreSchema),
@@ -119,6 +155,17 @@ class VerdictSchema(Schema):
         required=True,
         attribute="classification.degraded",
         metadata={"description": "True if a stand-in answered for the chosen classifier."},
+    )
+    spans = fields.List(
+        fields.Nested(SpanSchema), metadata={"description": "The sentences, if spans was true."}
+    )
+    explanation = fields.List(
+        fields.Nested(ExplanationSchema),
+        allow_none=True,
+        metadata={
+            "description": "If explain was true: for each reason, or for any violation if there is none, the "
+            "words that led to the score. null if the classifier that answered cannot be taken apart."
+        },
     )
     request_id = fields.Function(
         lambda _: g.request_id, metadata={"type": "string", "description": "As in X-Request-ID."}

@@ -39,6 +39,27 @@ function showVerdict(verdict, milliseconds) {
     `cache ${verdict.cache.status}${verdict.degraded ? ", degraded" : ""}, in ${milliseconds.toFixed(0)} ms`;
 }
 
+// Marks the words that speak for the first reason, the more strongly the more they weigh.
+function showExplanation(verdict, sent) {
+  const [explanation] = verdict.explanation || [];
+  byId("explained").hidden = !verdict.flagged || !explanation;
+  if (byId("explained").hidden) return;
+  const heaviest = Math.max(...explanation.words.map((word) => word.weight));
+  const points = Array.from(sent);
+  const parts = [];
+  let done = 0;
+  for (const { begin, end, weight } of explanation.words) {
+    const share = weight / heaviest;
+    if (share < 0.1 || begin < done) continue;
+    const mark = element("mark", points.slice(begin, end).join(""));
+    mark.style.setProperty("--share", share.toFixed(2));
+    mark.title = `adds ${weight.toFixed(1)} to the log-odds of ${verdict.reasons[0].category}`;
+    parts.push(points.slice(done, begin).join(""), mark);
+    done = end;
+  }
+  byId("explained").replaceChildren(...parts, points.slice(done).join(""));
+}
+
 function showError(message) {
   byId("error").textContent = message;
   byId("error").hidden = !message;
@@ -52,15 +73,17 @@ function describe(problem) {
 
 async function classify() {
   const started = performance.now();
+  const sent = text.value;
   try {
     const response = await fetch(form.action, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ text: text.value }),
+      body: JSON.stringify({ text: sent, explain: true }),
     });
     const body = await response.json();
     if (!response.ok) return showError(describe(body));
     showVerdict(body, performance.now() - started);
+    showExplanation(body, sent);
     showError("");
   } catch {
     showError("The service did not answer.");
