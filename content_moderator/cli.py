@@ -1,25 +1,30 @@
-"""The command line: content-moderator serve | classify | config."""
+"""The command line: content-moderator serve | classify | train | config."""
 
 import dataclasses
 import json
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from content_moderator import __version__
+from content_moderator.classifiers.embedded_model import EmbeddedModel
 from content_moderator.classifiers.factory import build_classifier
 from content_moderator.config import DEFAULTS, MAIN_FILE, config_directory, dump_settings, load_settings
+from content_moderator.core.explanation import Explainer, Explanation
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
-from content_moderator.errors import AnswerableError, ConfigurationError
+from content_moderator.errors import AnswerableError, ConfigurationError, TrainingError
+from content_moderator.retraining.row import read_rows
 
 BAR_WIDTH = 20
+MAX_BAD_ROWS_SHOWN = 20
+MAX_WORDS_SHOWN = 8
 
 
 def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -29,6 +34,8 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
+        except TrainingError as error:
+            raise click.ClickException(str(error)) from error
         except ConfigurationError as error:
             raise click.ClickException(f"configuration: {error}") from error
         except AnswerableError as error:
@@ -65,8 +72,9 @@ def serve(host: str, port: int) -> None:
 @main.command()
 @click.argument("text", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of bars.")
+@click.option("--explain", is_flag=True, help="Also say which words weighed how much.")
 @_plain_errors
-def classify(text: str | None, as_json: bool) -> None:
+def classify(text: str | None, as_json: bool, explain: bool) -> None:
     """Classify TEXT, or all of standard input as one text."""
     settings = load_settings()
     text = _standard_input() if text is None else text
@@ -76,9 +84,69 @@ def classify(text: str | None, as_json: bool) -> None:
         raise click.UsageError(
             f"the text has {len(text)} characters; http.max_text_chars is {settings.http.max_text_chars}"
         )
-    moderator = Moderator(build_classifier(settings), settings.policy.policies())
+    classifier = build_classifier(settings)
+    explainer = classifier if isinstance(classifier, Explainer) else None
+    moderator = Moderator(classifier, settings.policy.policies(), explainer)
     [verdict] = moderator.moderate([text])
-    click.echo(json.dumps(_as_dict(verdict)) if as_json else _as_bars(verdict))
+    answer = _as_dict(verdict)
+    lines = _as_bars(verdict)
+    if explain:
+        explanation = moderator.explain(text, verdict)
+        answer["explanation"] = explanation and [dataclasses.asdict(each) for each in explanation]
+        lines += _as_words(explanation)
+    click.echo(json.dumps(answer) if as_json else "\n".join(lines))
+
+
+@main.command()
+@click.argument("rows", type=click.File("rb"))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    default=Path("retrained.bin"),
+    show_default=True,
+    help="Where to write the model.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the output.")
+@click.option("--skip-bad-rows", is_flag=True, help="Fit to the good rows although there are bad ones.")
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Share of the rows without a label that a suggested threshold may send to review.",
+)
+@_plain_errors
+def train(rows: BinaryIO, output: Path, force: bool, skip_bad_rows: bool, false_alarms: float) -> None:
+    """
+    Fit the embedded model to your own labels.
+
+    ROWS is a file of JSON Lines, or - for standard input:
+
+        {"text": "...", "labels": {"HR": true, "S": false}}
+
+    Labels are S, H, V, HR, SH, H2, V2 and ANY; one that is absent is unknown. What the rows do not speak of
+    stays as in the model that classifier.model_path names, or in the shipped one.
+    """
+    if output.exists() and not force:
+        raise click.UsageError(f"{output} exists; --force overwrites it")
+    try:
+        from content_moderator.retraining import train as retrain  # noqa: PLC0415  (an extra: scikit-learn)
+    except ImportError as error:
+        raise click.ClickException(
+            f"training needs more packages: pip install 'content-moderator[train]' ({error.name} is missing)"
+        ) from error
+    good, bad = read_rows(rows)
+    for each in bad[:MAX_BAD_ROWS_SHOWN]:
+        click.echo(f"line {each.line}: {each.problem}", err=True)
+    if len(bad) > MAX_BAD_ROWS_SHOWN:
+        click.echo(f"... and {len(bad) - MAX_BAD_ROWS_SHOWN} more", err=True)
+    if bad and not skip_bad_rows:
+        raise click.ClickException(f"{len(bad)} bad rows; mend them, or leave them out by --skip-bad-rows")
+    path = load_settings().classifier.model_path
+    base = EmbeddedModel.load(Path(path) if path else None)
+    for line in retrain.train(good, base, output, false_alarms=false_alarms):
+        click.echo(line)
 
 
 @main.group()
@@ -135,7 +203,7 @@ def _as_dict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _as_bars(verdict: Verdict) -> str:
+def _as_bars(verdict: Verdict) -> list[str]:
     lines: list[str] = [verdict.decision]
     lines += [
         f"  because {reason.category} scores {reason.score:.3f} (from {reason.threshold} on: {reason.action})"
@@ -146,4 +214,15 @@ def _as_bars(verdict: Verdict) -> str:
         lines.append(f"{each.score:6.3f} {bar:<{BAR_WIDTH}} {each.label:2} {each.category}")
     who = verdict.classification.classifier
     lines.append(f"scored by {who.name}: {who.model}, revision {who.revision}")
-    return "\n".join(lines)
+    return lines
+
+
+def _as_words(explanation: Sequence[Explanation] | None) -> Iterator[str]:
+    """The words that weighed most, and the rest summed up."""
+    if explanation is None:
+        yield "the classifier that answered cannot say which words weighed"
+    for each in explanation or ():
+        ordered = sorted(each.words, key=lambda word: -abs(word.weight))
+        shown = ", ".join(f"{word.word} {word.weight:+.1f}" for word in ordered[:MAX_WORDS_SHOWN])
+        rest = each.base + sum(word.weight for word in ordered[MAX_WORDS_SHOWN:])
+        yield f"{each.label}: log-odds {each.log_odds:+.1f} = {shown}, and {rest:+.1f} for all else"

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from content_moderator import __version__, cli
 from content_moderator.cli import main
 from content_moderator.config import load_settings
-from tests.fault_server import FaultServer, Step
+from tests.fault_server import FaultServer, Step, reply, scores
 
 
 @pytest.fixture
@@ -30,6 +30,33 @@ def test_classify_shows_decision_reasons_and_bars(runner: CliRunner) -> None:
     assert second.startswith("  because harassment scores")
     assert "█" in result.output
     assert "scored by embedded" in result.output
+
+
+def test_classify_says_which_words_weighed(runner: CliRunner) -> None:
+    result = runner.invoke(main, ["classify", "--explain", "you are a pathetic idiot"])
+    [line] = [line for line in result.output.splitlines() if line.startswith("HR: log-odds")]
+    assert "idiot +" in line
+    assert "for all else" in line
+    asked = ["classify", "--explain", "--json", "you are a pathetic idiot"]
+    body = json.loads(runner.invoke(main, asked).output)
+    assert {word["word"] for word in body["explanation"][0]["words"]} == {
+        "you",
+        "are",
+        "a",
+        "pathetic",
+        "idiot",
+    }
+
+
+def test_classify_says_that_a_remote_model_cannot_be_explained(
+    runner: CliRunner, upstream: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODERATOR__CLASSIFIER__NAME", "koala")
+    monkeypatch.setenv("MODERATOR__CLASSIFIER__CONFIG__URL", upstream.url)
+    monkeypatch.setenv("BEARER_TOKEN", "token")
+    upstream.play(reply(scores()))
+    result = runner.invoke(main, ["classify", "--explain", "a text"])
+    assert "cannot say which words weighed" in result.output
 
 
 def test_classify_reads_standard_input(runner: CliRunner) -> None:

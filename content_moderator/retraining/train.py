@@ -1,0 +1,67 @@
+"""The whole of retraining: choose how far the rows may pull, report, fit, write."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from scipy.special import expit
+
+from content_moderator.classifiers.embedded_model import EmbeddedModel, write_model
+from content_moderator.errors import TrainingError
+from content_moderator.retraining.fit import (
+    STRENGTHS,
+    changed,
+    fit,
+    log_loss,
+    odds_of,
+    out_of_fold_odds,
+    sample_of,
+)
+from content_moderator.retraining.report import compare
+from content_moderator.retraining.row import LabelledRow
+
+MIN_ROWS: Final = 10
+
+
+def train(
+    rows: Sequence[LabelledRow], base: EmbeddedModel, output: Path, *, false_alarms: float
+) -> Iterator[str]:
+    """
+    Fit *rows* together with *base*, and write the model.
+
+    Args:
+        rows: At least ``MIN_ROWS`` that begin differently.
+        base: The model whose knowledge is kept.
+        output: Where the new model goes; written whole or not at all.
+        false_alarms: See `compare`.
+    Yields:
+        Lines of a report for people; the file is there after the last.
+    Raises:
+        TrainingError: There are too few rows.
+    """
+    sample = sample_of(rows, base)
+    if len(set(sample.groups)) < MIN_ROWS:
+        raise TrainingError(
+            f"{len(set(sample.groups))} rows that begin differently; at least {MIN_ROWS} are needed"
+        )
+    before = odds_of(sample, base)
+    yield f"{len(rows)} rows, prior: model {base.revision}. Mean log loss, out of fold:"
+    yield f"  {log_loss(before, sample.targets):.4f} as it is"
+    tried = {strength: out_of_fold_odds(sample, base, strength) for strength in STRENGTHS}
+    losses = {strength: log_loss(odds, sample.targets) for strength, odds in tried.items()}
+    for strength, loss in losses.items():
+        yield f"  {loss:.4f} retrained with strength {strength:g}"
+    best = min(losses, key=losses.__getitem__)
+    if losses[best] >= log_loss(before, sample.targets):
+        yield "These rows do not make the model better: there are too few, or they contradict each other."
+    yield f"Strength {best:g} it is. Before -> after, on rows that the fit has not seen:"
+    yield from compare(expit(before), expit(tried[best]), sample.targets, false_alarms)
+    weights, header = changed(base, fit(sample, np.arange(len(rows)), best))
+    unfinished = output.with_name(f"{output.name}.new")
+    header["retrained_on"] = {"rows": len(rows), "strength": best}
+    write_model(unfinished, header=header, idf=base.idf, weights=weights.astype(np.float32))
+    unfinished.replace(output)
+    revision = EmbeddedModel.load(output).revision
+    yield f"{output} written, revision {revision}. To use it: classifier.model_path: {output.resolve()}"
+    yield "and the thresholds that suit it under policy.embedded."
