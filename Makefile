@@ -4,11 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
+# Sums in another order are other sums: with one thread a model is the same to the bit wherever it is built.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 export MODERATOR_ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check format lock model evaluate bench clean
+.PHONY: help run test lint types check format lock model evaluate bench bench-upstream clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,13 +39,20 @@ lock: $(VENV)/.dev ## Pin all dependencies anew, with hashes
 	requirements/lock
 
 model: $(VENV)/.teacher ## Build the embedded model from DATA
-	$(BIN)/python -m training.fit --data $(DATA)
+	$(ONE_THREAD) $(BIN)/python -m training.fit --data $(DATA)
 
 evaluate: $(VENV)/.teacher ## Measure the embedded model on DATA
-	$(BIN)/python -m training.evaluate --data $(DATA)
+	$(ONE_THREAD) $(BIN)/python -m training.evaluate --data $(DATA)
 
 bench: $(VENV)/.runtime ## Measure requests/s against a bare WSGI callable (needs wrk)
 	$(BIN)/python -m benchmarks.classify
+
+bench-upstream: $(VENV)/.runtime build/peer ## Measure against a slow upstream, beside FastAPI (needs wrk)
+	$(BIN)/python -m benchmarks.upstream
+
+build/peer: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 
 clean: ## Remove what the commands above made
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache

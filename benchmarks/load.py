@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,18 @@ def require_wrk() -> None:
 @contextmanager
 def gunicorn(application: str, **variables: str) -> Iterator[str]:
     """Serve *application* with this project's gunicorn.conf.py; yields the URL."""
-    port = _free_port()
+    port = unused_port()
     command = [sysconfig.get_path("scripts") + "/gunicorn", "-c", "gunicorn.conf.py", application]
-    environ = os.environ | {"PORT": str(port)} | variables
+    with running(command, f"http://127.0.0.1:{port}", os.environ | {"PORT": str(port)} | variables) as url:
+        yield url
+
+
+@contextmanager
+def running(command: Sequence[str], url: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Run a server from the root of the repository until the block ends; *url* is where it answers."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
         try:
-            url = f"http://127.0.0.1:{port}"
             _wait_for(url, process)
             yield url
         finally:
@@ -60,8 +65,16 @@ def gunicorn(application: str, **variables: str) -> Iterator[str]:
             process.wait(30)
 
 
-def load(url: str, *, body: str, connections: int, seconds: int) -> Result:
-    """Post *body* as JSON to *url* for *seconds* over kept-alive *connections*."""
+def load(url: str, *, body: str | None, connections: int, seconds: int) -> Result:
+    """
+    Load *url* for *seconds* over kept-alive *connections*.
+
+    Args:
+        url: Where to post.
+        body: JSON; None for a text that differs each time.
+        connections: How many.
+        seconds: How long.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_script(body))
         script.flush()
@@ -86,11 +99,29 @@ def load(url: str, *, body: str, connections: int, seconds: int) -> Result:
     return Result(rate, p50, p99, int(failed))
 
 
-def _script(body: str) -> str:
+def unused_port() -> int:
+    """Find a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+_DISTINCT = """
+local count = 0
+local seed = os.time()
+function request()
+  count = count + 1
+  local text = string.format("I had a lovely day at the lake, number %d of %d", count, seed)
+  return wrk.format(nil, nil, nil, '{"text": "' .. text .. '"}')
+end
+"""
+
+
+def _script(body: str | None) -> str:
+    texts = _DISTINCT if body is None else f"wrk.body = [==[{body}]==]"
     return f"""
 wrk.method = "POST"
-wrk.body = [==[{body}]==]
 wrk.headers["Content-Type"] = "application/json"
+{texts}
 function done(summary, latency, requests)
   local e = summary.errors
   local failed = e.status + e.connect + e.read + e.write + e.timeout
@@ -99,11 +130,6 @@ function done(summary, latency, requests)
     latency:percentile(50) / 1000, latency:percentile(99) / 1000, failed))
 end
 """
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:

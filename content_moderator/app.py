@@ -3,10 +3,10 @@
 from flask import Flask
 
 from content_moderator import metrics
-from content_moderator.classifiers.factory import build_classifier, watch
+from content_moderator.classifiers import embedded
+from content_moderator.classifiers.factory import build_line
 from content_moderator.config import load_settings
 from content_moderator.core.classification import Classifier
-from content_moderator.core.explanation import Explainer
 from content_moderator.core.moderator import Moderator
 from content_moderator.logs import configure_logging
 from content_moderator.settings import Settings
@@ -30,17 +30,18 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     """
     settings = load_settings() if settings is None else settings
     configure_logging(settings.logging)
-    chosen = classifier or build_classifier(settings)
-    watched = watch(chosen, settings)
-    metrics.initialise(watched.identity.name)
+    line = build_line(settings, classifier)
+    for name in line.names:
+        metrics.initialise(name)
 
     app = Flask("content_moderator", static_folder=None, template_folder="web/templates")
-    explainer = chosen if isinstance(chosen, Explainer) else None
-    moderator = Moderator(watched, settings.policy.policies(), explainer)
-    attach(app, State(settings, moderator, watched.readiness))
+    moderator = Moderator(line.classifier, settings.policy.policies(), line.explainer)
+    attach(app, State(settings, moderator, line.probed.readiness))
     install_api(app, classify.blueprint, operations.blueprint)
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)
     install_headers(app)
     install_observation(app)
+    if settings.readiness.probe_at_start and settings.classifier.name != embedded.NAME:
+        line.probed.start_probe()
     return app

@@ -14,9 +14,9 @@ import click
 
 from content_moderator import __version__
 from content_moderator.classifiers.embedded_model import EmbeddedModel
-from content_moderator.classifiers.factory import build_classifier
+from content_moderator.classifiers.factory import build_line
 from content_moderator.config import DEFAULTS, MAIN_FILE, config_directory, dump_settings, load_settings
-from content_moderator.core.explanation import Explainer, Explanation
+from content_moderator.core.explanation import Explanation
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
 from content_moderator.errors import AnswerableError, ConfigurationError, TrainingError
@@ -84,9 +84,8 @@ def classify(text: str | None, as_json: bool, explain: bool) -> None:
         raise click.UsageError(
             f"the text has {len(text)} characters; http.max_text_chars is {settings.http.max_text_chars}"
         )
-    classifier = build_classifier(settings)
-    explainer = classifier if isinstance(classifier, Explainer) else None
-    moderator = Moderator(classifier, settings.policy.policies(), explainer)
+    line = build_line(settings)
+    moderator = Moderator(line.classifier, settings.policy.policies(), line.explainer)
     [verdict] = moderator.moderate([text])
     answer = _as_dict(verdict)
     lines = _as_bars(verdict)
@@ -164,13 +163,13 @@ def config() -> None:
 def check(freeze: Path | None) -> None:
     """Say whether the service would start with these settings, without starting it."""
     settings = load_settings()
-    classifier = build_classifier(settings)
+    line = build_line(settings)
     if freeze is not None:
         freeze.mkdir(parents=True, exist_ok=True)
         fresh = freeze / f"{MAIN_FILE}.new"
         fresh.write_text(dump_settings(settings), encoding="utf-8")
         fresh.replace(freeze / MAIN_FILE)
-    click.echo(f"ok: {config_directory(os.environ)}, classifier {classifier.identity.name}")
+    click.echo(f"ok: {config_directory(os.environ)}, classifier {line.classifier.identity.name}")
 
 
 @config.command()

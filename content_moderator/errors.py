@@ -19,7 +19,9 @@ or a caller sent goes nowhere but the log, and there only without the text.
         ├── ClassifierUnavailableError          503  classifier_unavailable        retryable
         │   ├── WarmingUpError                  503  classifier_warming_up         retryable
         │   ├── ThrottledError                  503  classifier_throttled          retryable
+        │   ├── CircuitOpenError                503  classifier_circuit_open
         │   └── QuotaExhaustedError             503  classifier_quota_exhausted
+        ├── OverloadedError                     503  overloaded
         ├── DeadlineExceededError               504  classifier_deadline_exceeded
         ├── BadReplyError                       502  classifier_bad_reply
         ├── CredentialsRefusedError             502  classifier_credentials_refused
@@ -167,15 +169,16 @@ class ClassifierError(AnswerableError):
     No complete, sane answer could be had from the classifier.
 
     The exception's own message is for the log. ``retryable`` tells whether the same call may
-    succeed if simply made again.
+    succeed if simply made again; ``told_seconds`` what the upstream said of when, None if nothing.
     """
 
     retryable: ClassVar[bool] = False
+    told_seconds: float | None = None
 
     def __init__(self, reason: str = "", *, retry_after_seconds: float | None = None) -> None:
         super().__init__(reason)
         if retry_after_seconds is not None:
-            self.retry_after_seconds = retry_after_seconds
+            self.retry_after_seconds = self.told_seconds = retry_after_seconds
 
 
 class ClassifierUnavailableError(ClassifierError):
@@ -203,6 +206,14 @@ class ThrottledError(ClassifierUnavailableError):
     detail = "The classifier accepts no more calls at the moment."
 
 
+class CircuitOpenError(ClassifierUnavailableError):
+    """The classifier failed so often that it is left alone for a while."""
+
+    code = "classifier_circuit_open"
+    detail = "The classifier failed too often and is not asked for a while."
+    retryable = False
+
+
 class QuotaExhaustedError(ClassifierUnavailableError):
     """Our account with the classifier's host is used up: the operator must act."""
 
@@ -210,6 +221,15 @@ class QuotaExhaustedError(ClassifierUnavailableError):
     detail = "The service has used up its quota with the classifier."
     retryable = False
     retry_after_seconds = 3600.0
+
+
+class OverloadedError(ClassifierError):
+    """More texts wait than this process takes on."""
+
+    status = 503
+    code = "overloaded"
+    detail = "The service has more work than it can do in time."
+    retry_after_seconds = 1.0
 
 
 class DeadlineExceededError(ClassifierError):

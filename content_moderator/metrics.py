@@ -16,7 +16,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from content_moderator import __version__
 from content_moderator.core.policy import RULE_NAMES
-from content_moderator.errors import AnswerableError, ClassifierError, answerable_errors
+from content_moderator.errors import (
+    AnswerableError,
+    BadReplyError,
+    ClassifierError,
+    DeadlineExceededError,
+    RequestRefusedError,
+    answerable_errors,
+)
 
 _DIRECTORY: Final = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 _SLOT: Final = os.environ.get("MODERATOR_METRICS_SLOT")
@@ -79,8 +86,74 @@ CLASSIFIER_CALL_SECONDS: Final = Histogram(
     buckets=_SECONDS,
 )
 
+RETRIES: Final = Counter(
+    "content_moderator_classifier_retries",
+    "Calls to the classifier that were made again, by what had failed.",
+    ("reason",),
+)
+RETRY_BUDGET_EXHAUSTED: Final = Counter(
+    "content_moderator_classifier_retry_budget_exhausted",
+    "Failed calls that were not made again because too many were.",
+)
+BREAKER_STATE: Final = Gauge(
+    "content_moderator_classifier_breaker_state",
+    "Workers whose circuit breaker is in this state.",
+    ("state",),
+    multiprocess_mode="livesum",
+)
+BREAKER_TRANSITIONS: Final = Counter(
+    "content_moderator_classifier_breaker_transitions",
+    "Changes of a circuit breaker, by the state that it came to.",
+    ("state",),
+)
+BATCH_TEXTS: Final = Histogram(
+    "content_moderator_classifier_batch_texts",
+    "Texts that left in one call.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+)
+BATCHES_SPLIT: Final = Counter(
+    "content_moderator_classifier_batches_split",
+    "Batches that failed as a whole and were halved, by the error's code.",
+    ("reason",),
+)
+QUEUE_SECONDS: Final = Histogram(
+    "content_moderator_classifier_queue_duration_seconds",
+    "Time from the arrival of each text until its call began, in seconds.",
+    buckets=_SECONDS,
+)
+CALLS_IN_FLIGHT: Final = Gauge(
+    "content_moderator_classifier_calls_in_flight",
+    "Batches under way, retries and pauses included.",
+    multiprocess_mode="livesum",
+)
+CALLS_SAVED: Final = Counter(
+    "content_moderator_classifier_calls_saved",
+    "Calls that were not made: the text was under way already (shared), or left with others (batched).",
+    ("reason",),
+)
+SHED: Final = Counter(
+    "content_moderator_requests_shed", "Calls refused because too many texts waited: 503 overloaded."
+)
+DEGRADED: Final = Counter(
+    "content_moderator_degraded",
+    "Texts that the stand-in answered, by the code of what had failed.",
+    ("code",),
+)
+READINESS: Final = Gauge(
+    "content_moderator_readiness",
+    "Workers in this state: warming, ready, degraded or unavailable.",
+    ("state",),
+    multiprocess_mode="livesum",
+)
+
 HTTP_ERROR_CODES: Final = ("not_found", "method_not_allowed", "bad_request", "internal_error")
 """Codes of errors that are not of our own tree."""
+
+
+RETRYABLE_CODES: Final = (
+    *(error.code for error in answerable_errors(ClassifierError) if getattr(error, "retryable", False)),
+    DeadlineExceededError.code,
+)
 
 
 def initialise(classifier: str) -> None:
@@ -96,6 +169,16 @@ def initialise(classifier: str) -> None:
     for outcome in ("ok", "internal_error", *codes(ClassifierError)):
         CLASSIFIER_CALLS.labels(classifier, outcome)
     CLASSIFIER_CALL_SECONDS.labels(classifier)
+    for code in codes(ClassifierError):
+        DEGRADED.labels(code)
+    for reason in ("stale_connection", *RETRYABLE_CODES):
+        RETRIES.labels(reason)
+    for state in ("closed", "open", "half_open"):
+        BREAKER_TRANSITIONS.labels(state)
+    for reason in (BadReplyError.code, RequestRefusedError.code):
+        BATCHES_SPLIT.labels(reason)
+    for reason in ("shared", "batched"):
+        CALLS_SAVED.labels(reason)
 
 
 def codes(root: type[AnswerableError]) -> list[str]:

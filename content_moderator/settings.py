@@ -91,9 +91,44 @@ class UpstreamSettings:
     url: str | None = _text("https://router.huggingface.co/hf-inference/models/KoalaAI/Text-Moderation")
     model: str = _text("KoalaAI/Text-Moderation")
     revision: str = _text("838ade0edb66dcffc5532d08ff6ed5c899abfb5c")
+    protocol: Literal["hf", "tei", "infinity"] = _text("hf", "hf", "tei", "infinity")
     connect_timeout_seconds: float = _number(3.0, low=0.05, high=60)
+    call_timeout_seconds: float = _number(6.0, low=0.05, high=300)
     max_reply_bytes: int = _integer(1_048_576, low=1024, high=67_108_864)
     require_https: bool = _flag(False)
+    ca_file: str | None = _text(None)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """``classifier.retries``: how often a failed call is made again."""
+
+    max_attempts: int = _integer(3, low=1, high=10)
+    first_delay_seconds: float = _number(0.1, low=0.0, high=60)
+    max_delay_seconds: float = _number(2.0, low=0.0, high=60)
+    budget_ratio: float = _number(0.2, low=0.0, high=1)
+    budget_floor: int = _integer(3, low=0, high=1000)
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """``classifier.breaker``: when a failing classifier is left alone."""
+
+    window_seconds: float = _number(10.0, low=1, high=3600)
+    min_calls: int = _integer(20, low=1, high=100_000)
+    failure_rate: float = _number(0.5, low=0.01, high=1)
+    slow_call_seconds: float = _number(5.0, low=0.01, high=300)
+    slow_rate: float = _number(0.8, low=0.01, high=1)
+    open_seconds: float = _number(5.0, low=0.1, high=3600)
+
+
+@dataclass(frozen=True, slots=True)
+class CoalescingSettings:
+    """``classifier.coalescing``: how waiting texts share calls."""
+
+    max_in_flight: int = _integer(4, low=1, high=256)
+    max_batch: int = _integer(32, low=1, high=1024)
+    max_waiting: int = _integer(128, low=1, high=100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +138,11 @@ class ClassifierSettings:
     name: str = _text("embedded")
     model_path: str | None = _text(None)
     deadline_seconds: float = _number(8.0, low=0.1, high=300)
+    on_unavailable: Literal["error", "embedded"] = _text("error", "error", "embedded")
     config: UpstreamSettings = field(default_factory=UpstreamSettings)
+    retries: RetrySettings = field(default_factory=RetrySettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    coalescing: CoalescingSettings = field(default_factory=CoalescingSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +151,7 @@ class PolicySettings:
 
     embedded: Mapping[str, Rule] = _policy(
         S=(0.67, 0.97), H=(0.84, 0.91), V=(0.36, None), HR=(0.47, None), SH=(0.19, None),
-        S3=(0.25, None), H2=(0.88, None), V2=(0.09, None), ANY=(0.81, None),
+        S3=(0.25, None), H2=(0.89, None), V2=(0.09, None), ANY=(0.81, None),
     )  # fmt: skip
     koala: Mapping[str, Rule] = _policy(
         S=(0.3, 0.7), H=(0.3, 0.7), V=(0.3, 0.8), HR=(0.3, 0.8), SH=(0.2, 0.8),
@@ -138,6 +177,7 @@ class ReadinessSettings:
 
     probe_interval_seconds: float = _number(5.0, low=0.1, high=3600)
     probe_wait_seconds: float = _number(1.0, low=0.0, high=30)
+    probe_at_start: bool = _flag(True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,3 +24,19 @@ class FakeClassifier:
         if self.error is not None:
             raise self.error
         return [Classification(self.scores, self.identity) for _ in texts]
+
+
+class Clock:
+    """Monotonic seconds that pass when told to; also sleeps, and keeps for how long."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.slept.append(seconds)
+        self.now += seconds

@@ -103,5 +103,5 @@ def test_every_error_has_its_own_code_and_stands_in_the_tree() -> None:
 
 def test_modules_stay_small() -> None:
     """Split a module when it gains a second reason to change."""
-    long = {where(p): n for p in MODULES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 260}
+    long = {where(p): n for p in MODULES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 300}
     assert not long

@@ -8,14 +8,26 @@ from prometheus_client import REGISTRY
 
 from content_moderator import metrics
 from content_moderator.app import create_app
+from content_moderator.classifiers.coalesced import Coalesced
 from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.classifiers.factory import BUILDERS, build_classifier, checked_url
-from content_moderator.classifiers.koala import KoalaClassifier
 from content_moderator.errors import ConfigurationError
-from content_moderator.settings import ClassifierSettings, PolicySettings, Secret, Settings, UpstreamSettings
+from content_moderator.settings import (
+    ClassifierSettings,
+    PolicySettings,
+    ReadinessSettings,
+    RetrySettings,
+    Secret,
+    Settings,
+    UpstreamSettings,
+)
 from tests.fault_server import FaultServer, Step, reply, scores
 
-KOALA = Settings(classifier=ClassifierSettings(name="koala"), bearer_token=Secret("x"))
+KOALA = Settings(
+    classifier=ClassifierSettings(name="koala", retries=RetrySettings(max_attempts=1)),
+    readiness=ReadinessSettings(probe_at_start=False),
+    bearer_token=Secret("x"),
+)
 
 
 def with_url(url: str | None) -> Settings:
@@ -28,7 +40,7 @@ def test_default_is_embedded() -> None:
 
 def test_koala_is_one_setting_and_a_token() -> None:
     classifier = build_classifier(KOALA)
-    assert isinstance(classifier, KoalaClassifier)
+    assert isinstance(classifier, Coalesced)
     assert classifier.identity.revision == KOALA.classifier.config.revision
 
 

@@ -7,7 +7,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -20,9 +20,9 @@ import urllib3.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content_moderator.classifiers import huggingface
+from content_moderator.classifiers import protocol
 from content_moderator.classifiers.koala import KoalaClassifier, _mapped_errors
-from content_moderator.core.classification import ClassifierIdentity
+from content_moderator.core.classification import Classification, ClassifierIdentity
 from content_moderator.core.label import Label
 from content_moderator.errors import (
     BadReplyError,
@@ -44,17 +44,28 @@ TOKEN = "hf_not_a_real_token"
 IDENTITY = ClassifierIdentity("koala", "KoalaAI/Text-Moderation", "838ade0e")
 
 
+class Koala(KoalaClassifier):
+    """The client, with the same time for each call."""
+
+    deadline = 5.0
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        return self.classify_within(texts, self.deadline)
+
+
 def koala(
-    url: str = URL, *, deadline: float = 5.0, connect: float = 2.0, limit: int = 4096
-) -> KoalaClassifier:
-    return KoalaClassifier(
+    url: str = URL, *, deadline: float = 5.0, connect: float = 2.0, limit: int = 4096, speaks: str = "hf"
+) -> Koala:
+    classifier = Koala(
         url,
         token=Secret(TOKEN),
         identity=IDENTITY,
-        deadline_seconds=deadline,
         connect_timeout_seconds=connect,
         max_reply_bytes=limit,
+        protocol=protocol.PROTOCOLS[speaks],
     )
+    classifier.deadline = deadline
+    return classifier
 
 
 def test_request_asks_for_all_nine_labels(upstream: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,22 +269,22 @@ def test_each_status_is_its_own_error(
 def test_retry_after_as_a_date() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     past = format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)
-    assert huggingface.retry_after_seconds(soon) == pytest.approx(60, abs=5)
-    assert huggingface.retry_after_seconds(past) == 0
-    assert huggingface.retry_after_seconds("Mon, 01 Jan 2035 00:00:00") is None, "no zone, no time"
-    assert huggingface.retry_after_seconds(None) is None
+    assert protocol.retry_after_seconds(soon) == pytest.approx(60, abs=5)
+    assert protocol.retry_after_seconds(past) == 0
+    assert protocol.retry_after_seconds("Mon, 01 Jan 2035 00:00:00") is None, "no zone, no time"
+    assert protocol.retry_after_seconds(None) is None
 
 
 @given(st.text())
 def test_retry_after_is_bounded_whatever_comes(value: str) -> None:
-    seconds = huggingface.retry_after_seconds(value)
-    assert seconds is None or 0 <= seconds <= huggingface.MAX_RETRY_AFTER_SECONDS
+    seconds = protocol.retry_after_seconds(value)
+    assert seconds is None or 0 <= seconds <= protocol.MAX_RETRY_AFTER_SECONDS
 
 
 @given(st.binary())
 def test_any_bytes_are_an_answer_or_a_bad_reply(body: bytes) -> None:
     with contextlib.suppress(BadReplyError):
-        huggingface.decode_reply(body, texts=1)
+        protocol.HUGGING_FACE.decode_reply(body, texts=1)
 
 
 GOOD = orjson.dumps([NINE])
@@ -340,7 +351,6 @@ def test_next_call_works_after_each_fault(upstream: FaultServer) -> None:
     classifier = koala(upstream.url, deadline=0.5)
     for fault in (
         Step(hang=True),
-        Step(cut_at=0),
         reply(NINE, cut_at=150),
         Step(500),
         Step(body=b"x" * 9999),
@@ -349,6 +359,104 @@ def test_next_call_works_after_each_fault(upstream: FaultServer) -> None:
         with pytest.raises(ClassifierError):
             classifier.classify(["a"])
         assert len(classifier.classify(["a"])) == 1
+
+
+@pytest.mark.parametrize(
+    "stale", [pytest.param(Step(cut_at=0), id="closed"), pytest.param(Step(cut_at=0, reset=True), id="reset")]
+)
+def test_a_kept_alive_connection_that_has_gone_stale_costs_nothing(
+    stale: Step, upstream: FaultServer
+) -> None:
+    """The server closed it while nobody asked: no failure, and no retry that counts."""
+    classifier = koala(upstream.url)
+    upstream.play(reply(NINE), stale, reply(NINE))
+    assert len(classifier.classify(["a"])) == 1
+    assert len(classifier.classify(["b"])) == 1
+    assert upstream.connections == 2
+    assert [request.json()["inputs"] for request in upstream.received] == ["a", "b", "b"]  # type: ignore[index]
+
+
+def test_a_new_connection_that_breaks_is_a_failure_even_after_a_stale_one(upstream: FaultServer) -> None:
+    classifier = koala(upstream.url)
+    upstream.play(reply(NINE), Step(cut_at=0))
+    classifier.classify(["a"])
+    with pytest.raises(ClassifierUnavailableError):
+        classifier.classify(["b"])
+    assert len(upstream.received) == 3
+
+
+def test_a_stale_connection_leaves_no_more_time_than_there_was(upstream: FaultServer) -> None:
+    classifier = koala(upstream.url, deadline=0.5)
+    upstream.play(reply(NINE), Step(cut_at=0), Step(hang=True))
+    classifier.classify(["a"])
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError):
+        classifier.classify(["b"])
+    assert time.monotonic() - started < 4.5
+
+
+@pytest.mark.parametrize(
+    ("speaks", "texts", "request_body", "body"),
+    [
+        pytest.param(
+            "tei",
+            ["a"],
+            {"inputs": [["a"]], "truncate": True, "raw_scores": False},
+            [NINE],
+            id="tei, one text in a list of lists, for two in one list are a pair",
+        ),
+        pytest.param(
+            "tei",
+            ["a", "b"],
+            {"inputs": [["a"], ["b"]], "truncate": True, "raw_scores": False},
+            [NINE, NINE],
+            id="tei, two",
+        ),
+        pytest.param(
+            "infinity",
+            ["a", "b"],
+            {"model": "KoalaAI/Text-Moderation", "input": ["a", "b"], "raw_scores": False},
+            {"object": "classify", "data": [NINE, NINE], "model": "m", "usage": {}},
+            id="infinity, two",
+        ),
+    ],
+)
+def test_other_protocols(
+    speaks: str, texts: list[str], request_body: object, body: object, upstream: FaultServer
+) -> None:
+    upstream.play(Step(body=json.dumps(body).encode()))
+    answers = koala(upstream.url, speaks=speaks).classify(texts)
+    assert [answer.scores[Label.H] for answer in answers] == [0.5] * len(texts)
+    assert upstream.received[0].json() == request_body
+
+
+@pytest.mark.parametrize(
+    ("speaks", "step", "error"),
+    [
+        ("tei", Step(429, b'{"error":"Model is overloaded","error_type":"overloaded"}'), ThrottledError),
+        ("tei", Step(424, b'{"error":"x","error_type":"backend"}'), ClassifierUnavailableError),
+        ("tei", Step(422, b'{"error":"x","error_type":"tokenizer"}'), RequestRefusedError),
+        (
+            "tei",
+            Step(413, b"Payload too large", headers=[("Content-Type", "text/plain")]),
+            RequestRefusedError,
+        ),
+        ("tei", Step(401), CredentialsRefusedError),
+        ("infinity", Step(400, b'{"error":{"message":"x","type":"y"}}'), RequestRefusedError),
+        ("infinity", Step(500, b'{"error":{"message":"x"}}'), ClassifierUnavailableError),
+        ("infinity", Step(body=b'{"data": null}'), BadReplyError),
+        ("infinity", Step(body=orjson.dumps([NINE])), BadReplyError),
+        ("infinity", Step(body=orjson.dumps({"data": NINE})), BadReplyError),
+        ("tei", Step(body=b'{"data": []}'), BadReplyError),
+    ],
+)
+def test_errors_of_other_protocols(
+    speaks: str, step: Step, error: type[ClassifierError], upstream: FaultServer
+) -> None:
+    upstream.play(step)
+    with pytest.raises(error) as raised:
+        koala(upstream.url, speaks=speaks).classify(["a"])
+    assert type(raised.value) is error
 
 
 def test_large_text_goes_out_after_a_call_that_used_most_of_its_deadline(upstream: FaultServer) -> None:

@@ -22,7 +22,7 @@ from content_moderator.errors import (
     answerable_errors,
 )
 from content_moderator.settings import LoggingSettings, Settings
-from tests.fake import FakeClassifier
+from tests.fake import Clock, FakeClassifier
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,13 +48,6 @@ def test_health_does_not_depend_on_the_classifier() -> None:
     assert client.get("/healthcheck").status_code == 200
     assert client.get("/livez").status_code == 200
     assert client.get("/readyz").status_code == 503
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def probed(fake: FakeClassifier, clock: Clock, wait: float = 5.0) -> Probed:

@@ -18,8 +18,13 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from content_moderator import metrics
+
 MIN_CONNECT_SECONDS = 1.0
 """What each address of a host gets at least, while the budget lasts: one black hole must not eat it all."""
+
+MIN_RESEND_SECONDS = 0.001
+"""A time-out of 0 would mean a socket that does not block."""
 
 
 class _BoundedReader(io.RawIOBase):
@@ -95,10 +100,27 @@ class _DeadlineMixin(HTTPConnection):
         # A kept-alive socket still has whatever time-out its last read left behind.
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
+        self._reused = self.sock is not None
+        self._sent = args, kwargs
         super().request(*args, **kwargs)
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
         deadline = time.monotonic() + cast(float, self.timeout)
+        try:
+            return self._response(deadline)
+        except ConnectionError:
+            # The server had closed the kept-alive connection, which nobody can know before: no fault, and
+            # nothing of an answer has come. It is asked once more, on a new one, within the same time.
+            if not self._reused:
+                raise
+            metrics.RETRIES.labels("stale_connection").inc()
+            self.close()
+            self.timeout = max(deadline - time.monotonic(), MIN_RESEND_SECONDS)
+            args, kwargs = self._sent
+            super().request(*args, **kwargs)
+            return self._response(deadline)
+
+    def _response(self, deadline: float) -> urllib3.HTTPResponse:
         self.response_class = partial(  # type: ignore[assignment]  # a class, or what makes its objects
             _BoundedResponse, deadline=deadline
         )

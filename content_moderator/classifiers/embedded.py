@@ -16,7 +16,6 @@ from content_moderator.classifiers.embedded_model import (
 from content_moderator.core.classification import Classification, ClassifierIdentity
 from content_moderator.core.explanation import Explanation
 from content_moderator.core.label import Label
-from content_moderator.core.policy import ANY
 from content_moderator.core.text import Division, divide, normalise
 
 NAME: Final = "embedded"
@@ -48,6 +47,7 @@ class EmbeddedClassifier:
 
     def __init__(self, model: EmbeddedModel) -> None:
         self._model = model
+        self._labels = [Label(name) for name in model.heads[:-1]]
         self.identity = ClassifierIdentity(NAME, "content-moderator-embedded", model.revision)
 
     @classmethod
@@ -80,11 +80,9 @@ class EmbeddedClassifier:
             start += len(division.spans)
 
     def _classification(self, normalised: str, scores: Sequence[float]) -> Classification:
-        heads = dict(zip(self._model.heads, scores, strict=True))
-        any_violation = heads.pop(ANY)
-        labels = {Label(name): score for name, score in heads.items()}
+        labels = dict(zip(self._labels, scores[:-1], strict=True))
         labels[Label.S3] = _minor_score(normalised, sexual=labels[Label.S])
-        labels[Label.OK] = 1 - any_violation
+        labels[Label.OK] = 1 - scores[-1]
         return Classification(labels, self.identity)
 
 

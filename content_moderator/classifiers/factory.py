@@ -1,24 +1,76 @@
 """Builds the nested line of classifiers from the settings."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from content_moderator.classifiers import embedded, koala
+from content_moderator.classifiers.breaker import Breaker
+from content_moderator.classifiers.coalesced import Coalesced
 from content_moderator.classifiers.embedded import EmbeddedClassifier
+from content_moderator.classifiers.fallback import WithFallback
 from content_moderator.classifiers.koala import KoalaClassifier
 from content_moderator.classifiers.measured import Measured
 from content_moderator.classifiers.probed import Probed
+from content_moderator.classifiers.protected import Protected
+from content_moderator.classifiers.protocol import PROTOCOLS
 from content_moderator.core.classification import Classifier, ClassifierIdentity
+from content_moderator.core.explanation import Explainer
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """
+    A classifier with all that is around it.
+
+    Args:
+        classifier: The whole of it.
+        probed: Knows whether the chosen classifier, without its stand-in, can answer.
+        explainer: Takes scores apart, if a classifier in the line can.
+        names: Of the classifiers that may answer.
+    """
+
+    classifier: Classifier
+    probed: Probed
+    explainer: Explainer | None
+    names: tuple[str, ...]
+
+
+def build_line(settings: Settings, classifier: Classifier | None = None) -> Line:
+    """
+    Build the classifier that the settings name, and what they put around it.
+
+    Args:
+        settings: What was configured.
+        classifier: Taken instead of the one that the settings name.
+    Raises:
+        ConfigurationError: See `build_classifier`.
+    """
+    chosen = build_classifier(settings) if classifier is None else classifier
+    has_stand_in = isinstance(chosen, Coalesced) and settings.classifier.on_unavailable == embedded.NAME
+    probed = Probed(
+        # A remote classifier measures each call to the server, retries and all.
+        chosen if isinstance(chosen, Coalesced) else Measured(chosen),
+        interval_seconds=settings.readiness.probe_interval_seconds,
+        wait_seconds=settings.readiness.probe_wait_seconds,
+        has_stand_in=has_stand_in,
+    )
+    if not has_stand_in:
+        explainer = chosen if isinstance(chosen, Explainer) else None
+        return Line(probed, probed, explainer, (chosen.identity.name,))
+    stand_in = _embedded(settings)
+    names = (chosen.identity.name, stand_in.identity.name)
+    return Line(WithFallback(probed, Measured(stand_in)), probed, stand_in, names)
+
+
 def build_classifier(settings: Settings) -> Classifier:
     """
-    Build the classifier that the settings name, bare.
+    Build the classifier that the settings name, without a stand-in.
 
     Raises:
         ConfigurationError: The name is unknown, or what it needs is missing.
@@ -32,36 +84,47 @@ def build_classifier(settings: Settings) -> Classifier:
     return build(settings)
 
 
-def watch(classifier: Classifier, settings: Settings) -> Probed:
-    """Wrap a classifier so that its calls are measured and its readiness is known."""
-    return Probed(
-        Measured(classifier),
-        interval_seconds=settings.readiness.probe_interval_seconds,
-        wait_seconds=settings.readiness.probe_wait_seconds,
-    )
-
-
-def _embedded(settings: Settings) -> Classifier:
+def _embedded(settings: Settings) -> EmbeddedClassifier:
     path = settings.classifier.model_path
     return EmbeddedClassifier.load(Path(path) if path else None)
 
 
 def _koala(settings: Settings) -> Classifier:
     chosen, upstream = settings.classifier, settings.classifier.config
+    protocol = PROTOCOLS[upstream.protocol]
     if not upstream.url:
         raise ConfigurationError("classifier.config.url: missing; classifier koala needs it")
-    if settings.bearer_token is None:
+    if protocol.needs_token and settings.bearer_token is None:
         raise ConfigurationError(
             "BEARER_TOKEN: missing; classifier koala needs it, or BEARER_TOKEN_FILE, in the environment"
         )
-    return KoalaClassifier(
-        checked_url(upstream.url, require_https=upstream.require_https),
+    if upstream.ca_file is not None and not Path(upstream.ca_file).is_file():
+        raise ConfigurationError(f"classifier.config.ca_file: there is no file {upstream.ca_file}")
+    url = checked_url(upstream.url, require_https=upstream.require_https)
+    remote = KoalaClassifier(
+        with_path(url, protocol.path),
         token=settings.bearer_token,
         identity=ClassifierIdentity(koala.NAME, upstream.model, upstream.revision),
-        deadline_seconds=chosen.deadline_seconds,
         connect_timeout_seconds=upstream.connect_timeout_seconds,
         max_reply_bytes=upstream.max_reply_bytes,
+        protocol=protocol,
+        ca_file=upstream.ca_file,
     )
+    protected = Protected(
+        remote,
+        call_timeout_seconds=upstream.call_timeout_seconds,
+        retries=chosen.retries,
+        breaker=Breaker(chosen.breaker),
+    )
+    return Coalesced(protected, deadline_seconds=chosen.deadline_seconds, settings=chosen.coalescing)
+
+
+def with_path(url: str, path: str | None) -> str:
+    """Put a protocol's *path* into a URL that has none of its own."""
+    parts = urlsplit(url)
+    if path is None or parts.path not in {"", "/"}:
+        return url
+    return parts._replace(path=path).geturl()
 
 
 def checked_url(url: str, *, require_https: bool) -> str:

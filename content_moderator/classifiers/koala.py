@@ -10,7 +10,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Timeout
 
-from content_moderator.classifiers import deadline, huggingface
+from content_moderator.classifiers import deadline
+from content_moderator.classifiers.protocol import HUGGING_FACE, Protocol, error_of
 from content_moderator.core.classification import Classification, ClassifierIdentity
 from content_moderator.errors import (
     BadReplyError,
@@ -24,7 +25,7 @@ NAME: Final = "koala"
 
 class KoalaClassifier:
     """
-    Asks a server that speaks Hugging Face's text-classification API, once for each call.
+    Asks a server that speaks one of three text-classification APIs, once for each call.
 
     It never retries, follows no redirect, reads no proxy or netrc from the environment, and gives
     up at its deadline and its limit of bytes. Repeating, queueing and standing in are the work of
@@ -37,9 +38,10 @@ class KoalaClassifier:
         *,
         token: Secret | None,
         identity: ClassifierIdentity,
-        deadline_seconds: float,
         connect_timeout_seconds: float,
         max_reply_bytes: int,
+        protocol: Protocol = HUGGING_FACE,
+        ca_file: str | None = None,
     ) -> None:
         self.identity = identity
         self._url = url
@@ -48,15 +50,15 @@ class KoalaClassifier:
         self._headers["Accept-Encoding"] = "identity"
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token.reveal()}"
-        self._timeout = Timeout(
-            connect=min(connect_timeout_seconds, deadline_seconds), total=deadline_seconds
-        )
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._protocol = protocol
+        self._ca_file = ca_file
         self._max_reply_bytes = max_reply_bytes
         self._thread = threading.local()
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
         """
-        Score *texts* in one call; see `Classifier.classify`.
+        Score *texts* in one call; see `BoundedClassifier.classify_within`.
 
         Raises:
             ClassifierError: Each row of the API's failures has its own; ``retryable`` tells which
@@ -64,14 +66,15 @@ class KoalaClassifier:
         """
         if not texts:
             return []
-        scores = huggingface.decode_reply(self._post(texts), texts=len(texts))
+        scores = self._protocol.decode_reply(self._post(texts, seconds), texts=len(texts))
         return [Classification(each, self.identity) for each in scores]
 
-    def _post(self, texts: Sequence[str]) -> bytes:
-        with _mapped_errors(), self._send(huggingface.encode_request(texts)) as response:
+    def _post(self, texts: Sequence[str], seconds: float) -> bytes:
+        request = self._protocol.encode_request(texts, self.identity.model)
+        with _mapped_errors(), self._send(request, seconds) as response:
             body = self._read(response)
             if response.status_code != requests.codes.ok:
-                raise huggingface.error_of(response.status_code, response.headers, body)
+                raise error_of(response.status_code, response.headers, body)
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise BadReplyError("the reply is compressed, which was not asked for")
             if len(body) > self._max_reply_bytes:
@@ -91,8 +94,9 @@ class KoalaClassifier:
             body += part
         return body
 
-    def _send(self, body: bytes) -> requests.Response:
-        timeout: Any = self._timeout.clone()  # types-requests does not know that urllib3's is accepted
+    def _send(self, body: bytes, seconds: float) -> requests.Response:
+        # types-requests does not know that urllib3's is accepted.
+        timeout: Any = Timeout(connect=min(self._connect_timeout_seconds, seconds), total=seconds)
         return self._session().post(
             self._url,
             data=body,
@@ -107,6 +111,7 @@ class KoalaClassifier:
         session: requests.Session | None = getattr(self._thread, "session", None)
         if session is None:
             session = self._thread.session = _new_session()
+            session.verify = self._ca_file or True
         return session
 
 

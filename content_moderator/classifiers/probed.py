@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from content_moderator import metrics
 from content_moderator.core.classification import Classification, Classifier
-from content_moderator.errors import ClassifierError, WarmingUpError
+from content_moderator.errors import ClassifierError, OverloadedError, WarmingUpError
 
-State = Literal["ready", "warming", "unavailable"]
+State = Literal["ready", "warming", "degraded", "unavailable"]
 
 PROBE_TEXT: Final = "Good morning."
 
@@ -20,7 +21,8 @@ class Readiness:
     Whether a classifier can answer.
 
     Args:
-        state: ``warming`` until it has answered for the first time or while it loads its model.
+        state: ``warming`` until it has answered for the first time or while it loads its model;
+            ``degraded`` while a stand-in answers for it.
         reason: The code of what stands in the way; None when ready.
     """
 
@@ -30,7 +32,7 @@ class Readiness:
     @property
     def ready(self) -> bool:
         """Whether the next call is expected to be answered."""
-        return self.state == "ready"
+        return self.state in {"ready", "degraded"}
 
 
 class Probed:
@@ -45,6 +47,7 @@ class Probed:
         classifier: Whose calls are watched.
         interval_seconds: Shortest time between two probes.
         wait_seconds: How long `readiness` waits for a probe that it started.
+        has_stand_in: Whether another classifier answers when this one does not.
         clock: Monotonic seconds.
     """
 
@@ -54,6 +57,7 @@ class Probed:
         *,
         interval_seconds: float,
         wait_seconds: float,
+        has_stand_in: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._classifier = classifier
@@ -62,7 +66,9 @@ class Probed:
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._readiness = Readiness("warming", "not_yet_asked")
+        self._has_stand_in = has_stand_in
+        self._readiness = Readiness("ready")
+        self._remember("warming", "not_yet_asked")
         self._next_probe = clock()
         self._probe: threading.Thread | None = None
 
@@ -70,20 +76,29 @@ class Probed:
         """Pass the call on and remember how it ended; see `Classifier.classify`."""
         try:
             answers = self._classifier.classify(texts)
+        except OverloadedError:
+            raise  # That says nothing about the classifier.
         except ClassifierError as error:
-            state: State = "warming" if isinstance(error, WarmingUpError) else "unavailable"
-            self._readiness = Readiness(state, error.code)
+            self._remember("warming" if isinstance(error, WarmingUpError) else "unavailable", error.code)
             raise
-        self._readiness = Readiness("ready")
+        self._remember("ready")
         return answers
+
+    def _remember(self, state: State, reason: str | None = None) -> None:
+        if state != "ready" and self._has_stand_in:
+            state = "degraded"
+        if self._readiness != (fresh := Readiness(state, reason)):
+            metrics.READINESS.labels(self._readiness.state).set(0)
+            self._readiness = fresh
+        metrics.READINESS.labels(state).set(1)
 
     def readiness(self) -> Readiness:
         """Tell the state after the last call; probe first if it is not known to be good."""
-        if not self._readiness.ready and (probe := self._start_probe()):
+        if self._readiness.state != "ready" and (probe := self.start_probe()):
             probe.join(self._wait_seconds)
         return self._readiness
 
-    def _start_probe(self) -> threading.Thread | None:
+    def start_probe(self) -> threading.Thread | None:
         """Start the one probe if it is due and none is running."""
         with self._lock:
             running = self._probe is not None and self._probe.is_alive()

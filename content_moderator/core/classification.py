@@ -116,3 +116,24 @@ class Classifier(Protocol):
             ClassifierError: No complete, sane answer could be had.
         """
         ...
+
+
+class BoundedClassifier(Protocol):
+    """A classifier that is told how long it may take."""
+
+    @property
+    def identity(self) -> ClassifierIdentity:
+        """Who answers when nothing goes wrong."""
+        ...
+
+    def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
+        """
+        Score each text; see `Classifier.classify`.
+
+        Args:
+            texts: Cleaned, non-empty texts.
+            seconds: Time within which there is an answer or an error.
+        Raises:
+            ClassifierError: No complete, sane answer could be had.
+        """
+        ...

@@ -1,17 +1,20 @@
 """
-The words of Hugging Face's text-classification API: what is sent, and what a reply may mean.
+What is said to a remote classifier, and what its reply may mean: three protocols, each encode and decode.
 
 Nothing here touches the network. Every reply is untrusted: it is taken apart strictly, and whatever
 is not exactly an answer is an error.
 
 Source:
-    https://huggingface.co/docs/inference-providers/tasks/text-classification, and the serving code,
-    huggingface-inference-toolkit: a single input without ``top_k`` silently loses four labels, and a
-    list without it answers in a shape that looks like one text with two labels.
+    Hugging Face: https://huggingface.co/docs/inference-providers/tasks/text-classification, and the serving
+    code, huggingface-inference-toolkit: a single input without ``top_k`` silently loses four labels, and a
+    list without it answers in a shape that looks like one text with two labels. Text Embeddings Inference:
+    its OpenAPI description of ``/predict``; a flat list of two strings is one pair of sentences there.
+    infinity: its ``/classify``, in OpenAI's style.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -38,8 +41,45 @@ MAX_RETRY_AFTER_SECONDS: Final = 3600.0
 Scores = dict[Label, float]
 
 
-def encode_request(texts: Sequence[str]) -> bytes:
-    """Write the body that asks for all nine labels of each text; one text goes as a string."""
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """
+    A server's way to say things.
+
+    Args:
+        path: Where it answers, if the configured URL has no path; None if that is the whole address.
+        needs_token: Whether it answers nobody without one.
+        encode_request: Writes the body that asks for all nine labels of texts, given the model's name.
+        answers_of: Finds the list of answers in a decoded reply, given how many texts were sent.
+    """
+
+    path: str | None
+    needs_token: bool
+    encode_request: Callable[[Sequence[str], str], bytes]
+    answers_of: Callable[[Any, int], Any]
+
+    def decode_reply(self, body: bytes, *, texts: int) -> list[Scores]:
+        """
+        Read a reply with status 200.
+
+        Args:
+            body: The reply's bytes.
+            texts: How many texts were sent.
+        Returns:
+            The nine scores of each text, not yet checked to be probabilities.
+        Raises:
+            BadReplyError: It is anything else than all nine labels for each text.
+        """
+        answers = self.answers_of(_json(body), texts)
+        if not isinstance(answers, list) or not answers:
+            raise BadReplyError("the reply is not a list of scores")
+        if len(answers) != texts:
+            raise BadReplyError(f"{texts} texts were sent and {len(answers)} answers came")
+        return [_scores(answer) for answer in answers]
+
+
+def _encode_for_hugging_face(texts: Sequence[str], _model: str) -> bytes:
+    """Write the body; one text goes as a string."""
     return orjson.dumps(
         {
             "inputs": texts[0] if len(texts) == 1 else list(texts),
@@ -48,25 +88,32 @@ def encode_request(texts: Sequence[str]) -> bytes:
     )
 
 
-def decode_reply(body: bytes, *, texts: int) -> list[Scores]:
-    """
-    Read a reply with status 200.
+def _encode_for_tei(texts: Sequence[str], _model: str) -> bytes:
+    """Write the body; each text in a list of its own, for two in one list would be a pair."""
+    return orjson.dumps({"inputs": [[text] for text in texts], "truncate": True, "raw_scores": False})
 
-    Args:
-        body: The reply's bytes.
-        texts: How many texts were sent.
-    Returns:
-        The nine scores of each text, not yet checked to be probabilities.
-    Raises:
-        BadReplyError: It is anything else than all nine labels for each text.
-    """
-    reply = _json(body)
-    if not isinstance(reply, list) or not reply:
-        raise BadReplyError("the reply is not a list of scores")
-    answers = [reply] if texts == 1 and isinstance(reply[0], dict) else reply
-    if len(answers) != texts:
-        raise BadReplyError(f"{texts} texts were sent and {len(answers)} answers came")
-    return [_scores(answer) for answer in answers]
+
+def _encode_for_infinity(texts: Sequence[str], model: str) -> bytes:
+    return orjson.dumps({"model": model, "input": list(texts), "raw_scores": False})
+
+
+def _bare(reply: Any, texts: int) -> Any:
+    """One text may be answered by its nine scores alone."""
+    flat = isinstance(reply, list) and reply and isinstance(reply[0], dict)
+    return [reply] if flat and texts == 1 else reply
+
+
+def _data(reply: Any, _texts: int) -> Any:
+    return reply.get("data") if isinstance(reply, dict) else None
+
+
+HUGGING_FACE: Final = Protocol(None, True, _encode_for_hugging_face, _bare)
+PROTOCOLS: Final[Mapping[str, Protocol]] = {
+    "hf": HUGGING_FACE,
+    "tei": Protocol("/predict", False, _encode_for_tei, _bare),
+    "infinity": Protocol("/classify", False, _encode_for_infinity, _data),
+}
+"""By their names in ``classifier.config.protocol``."""
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ClassifierError:
@@ -102,6 +149,7 @@ _BY_STATUS: Final[Mapping[int, type[ClassifierError]]] = {
     404: ModelNotFoundError,
     408: ClassifierUnavailableError,
     410: ModelNotFoundError,
+    424: ClassifierUnavailableError,  # the backend behind Text Embeddings Inference failed
 }
 
 
