@@ -1,6 +1,6 @@
 """
-gunicorn's settings. Only the standard library is imported here: what the master process has imported
-is not read again when it reloads the workers.
+gunicorn's settings. Only the standard library and gunicorn are imported here: what the master process has
+imported is not read again when it reloads the workers.
 """
 
 import contextlib
@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from gunicorn.glogging import Logger
+
 _host = os.environ.get("HOST", "127.0.0.1")
 _port = os.environ.get("PORT", "8000")
 _shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
@@ -25,8 +27,9 @@ bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
 worker_class = "gthread"
 # Set it to the number of cores: the embedded model's arithmetic keeps one busy each.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-# At least as many as requests are expected at once in a worker, with headroom for /livez and /metrics.
-threads = int(os.environ.get("THREADS", "32"))
+# More than classifier.coalescing.max_waiting, so that a worker with all that it may take on still has threads
+# to refuse the rest with, and for /livez and /metrics. Threads start when they are first needed.
+threads = int(os.environ.get("THREADS", "160"))
 # Seconds without a sign of life until a worker is killed; it does not bound a request, the deadline does.
 timeout = 30
 # Longer than the default deadline, so that a stopping worker answers what it has begun.
@@ -43,6 +46,13 @@ worker_tmp_dir = _shared_memory
 control_socket_disable = True
 # The application writes its own request lines; gunicorn's would hold the query, and so the text.
 accesslog = None
+
+
+class logger_class(Logger):  # noqa: N801  (gunicorn's name for the setting)
+    """gunicorn puts a line together for each request, even where nothing would write it."""
+
+    def access(self, resp, req, environ, request_time):
+        """Write nothing."""
 
 
 class _WithoutRequestData(logging.Filter):

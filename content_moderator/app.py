@@ -1,5 +1,8 @@
 """The one place where the web parts meet."""
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from content_moderator import metrics
@@ -18,6 +21,14 @@ from content_moderator.web.observation import install_observation
 from content_moderator.web.state import State, attach
 
 
+class _App(Flask):
+    """The application; its views are plain functions."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Flask asks of each function at each request whether it is asynchronous: none is."""
+        return func
+
+
 def create_app(settings: Settings | None = None, *, classifier: Classifier | None = None) -> Flask:
     """
     Make the WSGI application.
@@ -34,7 +45,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     for name in line.names:
         metrics.initialise(name)
 
-    app = Flask("content_moderator", static_folder=None, template_folder="web/templates")
+    app = _App("content_moderator", static_folder=None, template_folder="web/templates")
     moderator = Moderator(line.classifier, settings.policy.policies(), line.explainer)
     attach(app, State(settings, moderator, line.probed.readiness))
     install_api(app, classify.blueprint, operations.blueprint)

@@ -126,7 +126,7 @@ class BreakerSettings:
 class CoalescingSettings:
     """``classifier.coalescing``: how waiting texts share calls."""
 
-    max_in_flight: int = _integer(4, low=1, high=256)
+    max_in_flight: int = _integer(16, low=1, high=256)
     max_batch: int = _integer(32, low=1, high=1024)
     max_waiting: int = _integer(128, low=1, high=100_000)
 

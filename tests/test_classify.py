@@ -2,17 +2,19 @@
 
 import gzip
 import json
+import math
 
 import pytest
 from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
+from content_moderator.core.classification import Classification, LabelScore
 from content_moderator.core.label import Label
 from content_moderator.core.moderator import MAX_SPANS
 from content_moderator.errors import AnswerableError, ClassifierError, answerable_errors
 from content_moderator.settings import PolicySettings, Settings
-from content_moderator.web.schemas import VerdictSchema
-from tests.fake import FakeClassifier
+from content_moderator.web.schemas import LabelScoreSchema, RankedLabels, VerdictSchema
+from tests.fake import HARMLESS, IDENTITY, FakeClassifier
 
 
 def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient) -> None:
@@ -50,6 +52,18 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
         "degraded": False,
         "request_id": "abc-1",
     }
+
+
+def test_scores_are_written_as_their_schema_says() -> None:
+    """The list of labels is written out by hand: it must be what the nested schema would give."""
+    answer = Classification(HARMLESS | {Label.V: 0.123456789}, IDENTITY)
+    by_hand = RankedLabels().serialize("ranked", answer)
+    assert by_hand == LabelScoreSchema(many=True).dump(answer.ranked)
+    assert 0.123457 in [each["score"] for each in by_hand]
+    with pytest.raises(ValueError, match="V is not a probability"):
+        RankedLabels().serialize("ranked", {"ranked": [LabelScore("V", "violence", 7.0)]})
+    with pytest.raises(ValueError, match="score is not a probability"):
+        LabelScoreSchema().dump(LabelScore("V", "violence", math.nan))
 
 
 def test_harmless_text_is_allowed(client: FlaskClient) -> None:

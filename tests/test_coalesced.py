@@ -126,13 +126,28 @@ def test_what_comes_while_a_call_is_under_way_leaves_together(inner: Gated, pool
 
 
 def test_calls_at_once_are_limited(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    classifier = build(inner, in_flight=3, batch=2)
-    asked = ask(pool, classifier, *(f"text {n}" for n in range(20)))
-    wait_until(lambda: len(inner.batches) == 3)
+    classifier = build(inner, in_flight=3)
+    asked = []
+    for calls, text in enumerate("abc", start=1):
+        asked += ask(pool, classifier, text)
+        wait_until(lambda calls=calls: len(inner.batches) == calls)
+    asked += ask(pool, classifier, *"defgh")
     inner.open()
     for each in asked:
         each.result(20)
     assert inner.most_at_once == 3
+    assert [len(batch) for batch in inner.batches[:3]] == [1, 1, 1]
+    assert sum(map(len, inner.batches)) == 8
+
+
+def test_under_load_half_as_many_calls_are_made(inner: Gated, pool: ThreadPoolExecutor) -> None:
+    classifier = build(inner, in_flight=4, batch=2)
+    asked = ask(pool, classifier, *(f"text {n}" for n in range(20)))
+    wait_until(lambda: len(inner.batches) == 2)
+    inner.open()
+    for each in asked:
+        each.result(20)
+    assert inner.most_at_once == 2
     assert sum(map(len, inner.batches)) == 20
 
 

@@ -65,6 +65,7 @@ def test_koala_is_one_setting_and_a_token() -> None:
         pytest.param(with_url("http://a b/"), "must be an http or https URL", id="space"),
         pytest.param(with_url("http://a\r\nX: y/"), "not a URL", id="line break"),
         pytest.param(with_url("http://host:99999/"), "not a URL", id="port"),
+        pytest.param(with_url("http://.host/"), "not a URL that can be asked", id="empty label"),
         pytest.param(with_url("http://[::1/"), "not a URL", id="brackets"),
         pytest.param(with_url("https://user:pass@host/"), "must not carry credentials", id="credentials"),
     ],
@@ -72,6 +73,38 @@ def test_koala_is_one_setting_and_a_token() -> None:
 def test_each_gap_is_named(settings: Settings, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         create_app(settings)
+
+
+def test_authority_that_is_not_there_is_named() -> None:
+    config = replace(KOALA.classifier.config, ca_file="/nowhere.pem")
+    settings = replace(KOALA, classifier=replace(KOALA.classifier, config=config))
+    with pytest.raises(ConfigurationError, match=r"ca_file: there is no file /nowhere\.pem"):
+        create_app(settings)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "url", "path"),
+    [
+        ("hf", "", "/"),
+        ("hf", "/models/koala", "/models/koala"),
+        ("tei", "", "/predict"),
+        ("tei", "/", "/predict"),
+        ("tei", "/proxied/predict", "/proxied/predict"),
+        ("infinity", "/?key=1", "/classify?key=1"),
+    ],
+)
+def test_protocols_know_their_paths_and_whether_they_need_a_token(
+    protocol: str, url: str, path: str, upstream: FaultServer
+) -> None:
+    upstream.play(reply(scores()))
+    config = UpstreamSettings(url=f"http://127.0.0.1:{upstream.port}{url}", protocol=protocol)  # type: ignore[arg-type]
+    token = Secret("x") if protocol == "hf" else None
+    client = create_app(
+        replace(KOALA, classifier=replace(KOALA.classifier, config=config), bearer_token=token)
+    ).test_client()
+    client.post("/classify", json={"text": "a text"})
+    assert upstream.received[0].request_line == f"POST {path} HTTP/1.1"
+    assert ("authorization" in upstream.received[0].headers) == (protocol == "hf")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.classifiers.embedded_model import HEADS, EmbeddedModel
 from content_moderator.cli import main
 from content_moderator.core.label import Label
+from content_moderator.retraining.fit import STRENGTHS
 from content_moderator.retraining.row import read_rows
 
 FRIENDLY = [
@@ -138,6 +139,14 @@ def test_bad_rows_are_listed_by_line_and_never_quoted(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "... and 10 more" in result.stderr
     assert output.exists()
+
+
+def test_rows_that_teach_nothing_are_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter([0.1, *[0.2] * len(STRENGTHS), 0.1])
+    monkeypatch.setattr("content_moderator.retraining.train.log_loss", lambda *_: next(losses))
+    result = run(written(tmp_path, rows()), "-o", str(tmp_path / "m.bin"))
+    assert result.exit_code == 0
+    assert "do not make the model better" in result.output
 
 
 def test_any_follows_from_the_labels() -> None:

@@ -16,6 +16,7 @@ from content_moderator.core.classification import Classification, ClassifierIden
 from content_moderator.errors import (
     BadReplyError,
     ClassifierUnavailableError,
+    ConfigurationError,
     DeadlineExceededError,
 )
 from content_moderator.settings import Secret
@@ -44,12 +45,15 @@ class KoalaClassifier:
         ca_file: str | None = None,
     ) -> None:
         self.identity = identity
-        self._url = url
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
         # Compression would let a small reply become a large one.
-        self._headers["Accept-Encoding"] = "identity"
+        headers["Accept-Encoding"] = "identity"
         if token is not None:
-            self._headers["Authorization"] = f"Bearer {token.reveal()}"
+            headers["Authorization"] = f"Bearer {token.reveal()}"
+        try:
+            self._request = requests.Request("POST", url, headers=headers).prepare()
+        except requests.RequestException as error:
+            raise ConfigurationError("classifier.config.url: not a URL that can be asked") from error
         self._connect_timeout_seconds = connect_timeout_seconds
         self._protocol = protocol
         self._ca_file = ca_file
@@ -95,16 +99,12 @@ class KoalaClassifier:
         return body
 
     def _send(self, body: bytes, seconds: float) -> requests.Response:
+        # Prepared once: what differs between two calls is the body.
+        prepared = self._request.copy()
+        prepared.prepare_body(body, files=None)
         # types-requests does not know that urllib3's is accepted.
         timeout: Any = Timeout(connect=min(self._connect_timeout_seconds, seconds), total=seconds)
-        return self._session().post(
-            self._url,
-            data=body,
-            headers=self._headers,
-            timeout=timeout,
-            allow_redirects=False,
-            stream=True,
-        )
+        return self._session().send(prepared, timeout=timeout, allow_redirects=False, stream=True)
 
     def _session(self) -> requests.Session:
         """One session for each thread: requests does not promise that they can be shared."""

@@ -87,10 +87,10 @@ class Probed:
     def _remember(self, state: State, reason: str | None = None) -> None:
         if state != "ready" and self._has_stand_in:
             state = "degraded"
-        if self._readiness != (fresh := Readiness(state, reason)):
+        if (self._readiness.state, self._readiness.reason) != (state, reason):
             metrics.READINESS.labels(self._readiness.state).set(0)
-            self._readiness = fresh
-        metrics.READINESS.labels(state).set(1)
+            metrics.READINESS.labels(state).set(1)
+            self._readiness = Readiness(state, reason)
 
     def readiness(self) -> Readiness:
         """Tell the state after the last call; probe first if it is not known to be good."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeGuard
 
 from content_moderator.core.label import Label
 from content_moderator.errors import BadReplyError
@@ -86,7 +86,7 @@ class Classification:
         return 1.0 - self.scores[Label.OK]
 
 
-def is_probability(value: object) -> bool:
+def is_probability(value: object) -> TypeGuard[float]:
     """Tell whether *value* is a finite number in [0, 1]; booleans and strings are not numbers."""
     return (
         isinstance(value, (int, float))

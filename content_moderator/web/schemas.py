@@ -58,19 +58,13 @@ class TextSchema(Schema):
 
 
 class Score(fields.Float):
-    """
-    A probability, rounded to six digits.
-
-    Checked on its way out as well: marshmallow does not validate what it dumps, and would send 7.
-    """
+    """A probability, rounded to six digits, and checked on its way out as well; see `probability`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(validate=validate.Range(0, 1), **kwargs)
 
     def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> float:
-        if not is_probability(value):
-            raise ValueError(f"{attr} is not a probability")
-        return round(float(value), 6)
+        return probability(value, attr)
 
 
 class LabelScoreSchema(Schema):
@@ -79,6 +73,37 @@ class LabelScoreSchema(Schema):
     label = fields.String(required=True, validate=validate.OneOf([label.value for label in Label]))
     category = fields.String(required=True)
     score = Score(required=True)
+
+
+class RankedLabels(fields.List[Any]):
+    """
+    The scores of all labels, as `LabelScoreSchema` writes them.
+
+    Written out here, for nine nested dumps take a third of a request's time; a test holds them together.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            fields.Nested(LabelScoreSchema), validate=validate.Length(equal=len(Label)), **kwargs
+        )
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **_: Any) -> list[Any]:
+        return [
+            {"label": each.label, "category": each.category, "score": probability(each.score, each.label)}
+            for each in value
+        ]
+
+
+def probability(value: object, name: object) -> float:
+    """
+    Round a probability to six digits.
+
+    Raises:
+        ValueError: It is none; marshmallow does not validate what it dumps, and would send 7.
+    """
+    if not is_probability(value):
+        raise ValueError(f"{name} is not a probability")
+    return round(float(value), 6)
 
 
 class ReasonSchema(Schema):
@@ -111,9 +136,7 @@ class SpanSchema(Schema):
 
     begin = fields.Integer(required=True, metadata={"description": "In code points of the text as sent."})
     end = fields.Integer(required=True)
-    labels = fields.List(
-        fields.Nested(LabelScoreSchema), required=True, attribute="verdict.classification.ranked"
-    )
+    labels = RankedLabels(required=True, attribute="verdict.classification.ranked")
     decision = fields.String(required=True, attribute="verdict.decision")
     reasons = fields.List(fields.Nested(ReasonSchema), required=True, attribute="verdict.reasons")
 
@@ -139,11 +162,9 @@ class ExplanationSchema(Schema):
 class VerdictSchema(Schema):
     """The answer about one text; spans and explanation only if they were asked for."""
 
-    labels = fields.List(
-        fields.Nested(LabelScoreSchema),
+    labels = RankedLabels(
         required=True,
         attribute="classification.ranked",
-        validate=validate.Length(equal=len(Label)),
         metadata={"description": "All nine labels, highest score first."},
     )
     flagged = fields.Boolean(required=True, metadata={"description": "Whether any rule was met."})
