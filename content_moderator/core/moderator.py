@@ -57,14 +57,14 @@ class Moderator:
             raise BadReplyError("the number of answers differs from the number of texts")
         return [self._judge(classification) for classification in classifications]
 
-    def spans(self, text: str) -> list[Span]:
+    def moderate_by_sentence(self, text: str) -> tuple[Verdict, list[Span]]:
         """
-        Judge the sentences of a text one by one.
+        Judge a text, and its sentences one by one, in one call of the classifier.
 
         Args:
             text: A validated text.
         Returns:
-            A Span for each sentence; of more than ``MAX_SPANS``, neighbours are judged together.
+            The Verdict, and a Span for each sentence; of more than ``MAX_SPANS`` neighbours are joined.
         Raises:
             ClassifierError: See `moderate`.
         """
@@ -73,8 +73,8 @@ class Moderator:
         size = math.ceil(len(found) / MAX_SPANS)
         runs = [found[start : start + size] for start in range(0, len(found), size)]
         places = [(run[0][0], run[-1][1]) for run in runs]
-        verdicts = self.moderate([cleaned[begin:end] for begin, end in places])
-        return [
+        whole, *verdicts = self.moderate([cleaned, *(cleaned[begin:end] for begin, end in places)])
+        return whole, [
             Span(origins[begin], origins[end], verdict)
             for (begin, end), verdict in zip(places, verdicts, strict=True)
         ]

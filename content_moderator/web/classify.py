@@ -1,7 +1,7 @@
 """POST /classify: what a text contains, and what to do about it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from flask import g, request
@@ -12,6 +12,8 @@ from content_moderator.errors import FieldError, InvalidFieldsError
 from content_moderator.web.api import StrictBlueprint
 from content_moderator.web.schemas import TextQuerySchema, TextSchema, VerdictSchema
 from content_moderator.web.state import current_state
+
+_OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons")
 
 blueprint = StrictBlueprint("classify", __name__, description="Classify texts")
 
@@ -25,14 +27,15 @@ def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, 
     """Score one text on nine labels and decide whether to allow, review or block it."""
     moderator = current_state().moderator
     text = the_text(query, body)
-    [verdict] = moderator.moderate([text])
-    _count(verdict)
-    answer = {name: getattr(verdict, name) for name in ("classification", "flagged", "decision", "reasons")}
+    answer: dict[str, Any] = {}
     if body.get("spans"):
-        answer["spans"] = moderator.spans(text)
+        verdict, answer["spans"] = moderator.moderate_by_sentence(text)
+    else:
+        [verdict] = moderator.moderate([text])
     if body.get("explain"):
         answer["explanation"] = moderator.explain(text, verdict)
-    return answer
+    _count(verdict)
+    return answer | {name: getattr(verdict, name) for name in _OF_THE_VERDICT}
 
 
 def the_text(query: Mapping[str, str], body: Mapping[str, Any]) -> str:
