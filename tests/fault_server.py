@@ -92,6 +92,14 @@ class FaultServer:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}/models/koala"
 
+    def texts(self) -> list[str]:
+        """List the texts that came, in calls of one or of many."""
+        found: list[str] = []
+        for request in self.received:
+            inputs = json.loads(request.body)["inputs"]
+            found += [inputs] if isinstance(inputs, str) else inputs
+        return found
+
     def play(self, *steps: Step) -> None:
         """Answer the coming requests by *steps*; the last one repeats."""
         with self._lock:

@@ -105,7 +105,8 @@ def test_requests_in_flight_are_answered_when_it_stops(tmp_path: Path, upstream:
     }
     with serving(tmp_path / "log", koala) as live, ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(classify, live, f"text {index}") for index in range(4)]
-        wait_until(lambda: len(upstream.received) == 4)
+        sent = {f"text {index}" for index in range(4)}
+        wait_until(lambda: sent <= set(upstream.texts()))
         live.process.send_signal(signal.SIGTERM)
         assert [each.result(20).status_code for each in waiting] == [200] * 4
         assert live.process.wait(20) == 0
