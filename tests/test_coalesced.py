@@ -193,7 +193,7 @@ def test_too_many_waiting_texts_are_refused_at_once(inner: Gated, pool: ThreadPo
 
 
 def test_who_gives_up_takes_nothing_from_the_others(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    hasty = build(inner, deadline=0.3)
+    hasty = build(inner, deadline=1.0)
     asked = occupy(pool, hasty, inner) + ask(pool, hasty, "a", "b")
     for each in asked:
         with pytest.raises(DeadlineExceededError):
@@ -208,14 +208,13 @@ def test_who_gives_up_takes_nothing_from_the_others(inner: Gated, pool: ThreadPo
 
 
 def test_each_caller_has_a_deadline_of_its_own(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    classifier = build(inner, deadline=0.6)
-    started = time.monotonic()
+    classifier = build(inner, deadline=2.0)
     early = ask(pool, classifier, "same")
-    time.sleep(0.2)
+    time.sleep(0.8)
     late = ask(pool, classifier, "same")
     with pytest.raises(DeadlineExceededError):
         early[0].result(20)
-    assert time.monotonic() - started < 0.79
+    assert not late[0].done()
     inner.open()
     assert late[0].result(20)
     assert inner.batches == [["same"]]
@@ -223,9 +222,9 @@ def test_each_caller_has_a_deadline_of_its_own(inner: Gated, pool: ThreadPoolExe
 
 def test_a_call_that_has_little_time_left_is_not_joined(inner: Gated, pool: ThreadPoolExecutor) -> None:
     """Its failure would be the newcomer's, who has time."""
-    classifier = build(inner, deadline=1.0, in_flight=2)
+    classifier = build(inner, deadline=4.0, in_flight=2)
     early = ask(pool, classifier, "same")
-    time.sleep(0.6)
+    time.sleep(2.2)
     late = ask(pool, classifier, "same")
     wait_until(lambda: inner.batches == [["same"], ["same"]])
     inner.open()
