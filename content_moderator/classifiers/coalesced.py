@@ -39,8 +39,8 @@ class _Entry:
         waiters: How many wait.
         flying: Whether its call has begun.
         answer: What they wait for: a classification, or an exception.
-        latch: Locked until there is an answer; who gets it passes it on. A Future does the same at five times
-            the cost, which every request would pay.
+        latch: Locked until there is an answer; who gets it passes it on. Every request makes one: a Future,
+            with a condition and a list of those who wait, is the same and more.
     """
 
     text: str
