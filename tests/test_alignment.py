@@ -20,6 +20,17 @@ SCRIPTS = "aAbé\u0301\u0308 .-!1@\u200b\u00adЖаßﬃ\ufdfa가ㄱ\u1100\u1161�
         ("ＢＡＤ  i d e a", [("bad", "ＢＡＤ"), ("idea", "i d e a")]),
         ("st\u200bup1d soooo", [("stupid", "st\u200bup1d"), ("so", "soooo")]),
         ("Cafe\u0301 naïve", [("cafe", "Cafe\u0301"), ("naive", "naïve")]),
+        (
+            "so I w i l l f i n d a w a y, ok",
+            [
+                ("so", "so"),
+                ("i", "I"),
+                ("will", "w i l l"),
+                ("find", "f i n d"),
+                ("away", "a w a y"),
+                ("ok", "ok"),
+            ],
+        ),
         ("y.o.u are", [("you", "y.o.u"), ("are", "are")]),
         ("¼", [("1", "¼"), ("4", "¼")]),
         ("", []),

@@ -105,12 +105,26 @@ def _rewrite(
     new_ends: list[int] = []
     done = 0
     for found in pattern.finditer(text):
-        start, length = found.start(), len(found[0])
+        start = found.start()
         new = found.expand(replacement) if isinstance(replacement, str) else replacement(found)
         written += [text[done:start], new]
         new_begins += begins[done:start]
-        new_begins += (begins[start + index * length // len(new)] for index in range(len(new)))
+        places = [start + place for place in _places_of(new, found[0])]
+        new_begins += (begins[place] for place in places)
         new_ends += ends[done:start]
-        new_ends += (ends[start + (index * length - 1) // len(new)] for index in range(1, len(new) + 1))
+        new_ends += (ends[place] for place in [*places[:-1], found.end() - 1])
         done = found.end()
     return _Traced("".join([*written, text[done:]]), new_begins + begins[done:], new_ends + ends[done:])
+
+
+def _places_of(new: str, old: str) -> list[int]:
+    """Tell for each character of *new* which one of *old* it was; letters change, go, or come apart."""
+    if len(new) == len(old):
+        return list(range(len(old)))
+    places: list[int] = []
+    at = 0
+    for character in new:
+        place = at if character == " " else old.index(character, at)
+        places.append(place)
+        at = place + (character != " ")
+    return places

@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from content_moderator.core.spacing import words_in
+
 MAX_EXPANSION: Final = 4
 """Characters that one character may become under NFKC; those that become more are dropped."""
 
@@ -135,7 +137,7 @@ def confusables() -> dict[int, str]:
 
 
 def _join_letters(run: re.Match[str]) -> str:
-    return run[0].replace(run[1], "")
+    return words_in(run[0].replace(run[1], ""))
 
 
 def _undo_leet(token: re.Match[str]) -> str:
