@@ -67,7 +67,7 @@ class Probed:
         self._clock = clock
         self._lock = threading.Lock()
         self._has_stand_in = has_stand_in
-        self._readiness = Readiness("ready")
+        self._readiness = Readiness("ready")  # Never seen: the next line puts the first state in its place.
         self._remember("warming", "not_yet_asked")
         self._next_probe = clock()
         self._probe: threading.Thread | None = None
@@ -87,7 +87,9 @@ class Probed:
     def _remember(self, state: State, reason: str | None = None) -> None:
         if state != "ready" and self._has_stand_in:
             state = "degraded"
-        if (self._readiness.state, self._readiness.reason) != (state, reason):
+        if (self._readiness.state, self._readiness.reason) == (state, reason):
+            return
+        with self._lock:
             metrics.READINESS.labels(self._readiness.state).set(0)
             metrics.READINESS.labels(state).set(1)
             self._readiness = Readiness(state, reason)
