@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from content_moderator.classifiers.embedded_model import HEADS, PartWeights, merge_parts, stack_any
+from content_moderator.classifiers.embedded_model import HEADS, PartWeights, merge_parts, stack_any, wholes
 from content_moderator.core.text import Division
 
 FALSE_ALARMS = {"everyday": 0.003, "identity": 0.045}
@@ -39,13 +39,11 @@ class Scored(NamedTuple):
     @property
     def whole(self) -> Floats:
         """Those of the whole texts, shape (texts, heads)."""
-        sizes = [len(each.spans) for each in self.divisions]
-        return np.asarray(self.logits[np.cumsum([0, *sizes[:-1]])])
+        return np.asarray(self.logits[wholes(self.divisions)])
 
     def at(self, texts: Sequence[int] | NDArray[np.int64]) -> "Scored":
         """Choose some of the texts."""
-        sizes = [len(each.spans) for each in self.divisions]
-        parts = np.split(self.logits, np.cumsum(sizes)[:-1])
+        parts = np.split(self.logits, wholes(self.divisions)[1:])
         return Scored(np.concatenate([parts[i] for i in texts]), [self.divisions[i] for i in texts])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from content_moderator.retraining.report import CALIBRATION_BINS
+from content_moderator.retraining.report import bins_of
 
 MIN_POINT: Final = 10
 """Rows that a point of the calibration plot must stand for."""
@@ -28,7 +28,7 @@ class Curves:
         """Draw one label's lines."""
         precision, recall, _ = precision_recall_curve(y, p)
         self._ranking.step(recall, precision, where="post", label=label)
-        bins = np.minimum((p * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        bins = bins_of(p)
         points = [
             (p[bins == b].mean(), y[bins == b].mean())
             for b in np.unique(bins)

@@ -95,12 +95,10 @@ class Breaker:
         with self._lock:
             if on_trial:
                 self._window.clear()
-                self._opened_at = self._clock()
                 self._become("open" if failed or slow else "closed")
             elif self.state == "closed":
                 self._window.add("call", *["failed"] * failed, *["slow"] * slow)
                 if self._too_bad():
-                    self._opened_at = self._clock()
                     self._become("open")
 
     def _too_bad(self) -> bool:
@@ -117,3 +115,5 @@ class Breaker:
         metrics.BREAKER_TRANSITIONS.labels(state).inc()
         _log.warning("circuit_breaker", state=state, before=self.state)
         self.state = state
+        if state == "open":
+            self._opened_at = self._clock()

@@ -12,6 +12,7 @@ from content_moderator.classifiers.embedded_model import (
     merge_parts,
     probabilities,
     stack_any,
+    wholes,
 )
 from content_moderator.core.classification import Classification, ClassifierIdentity
 from content_moderator.core.explanation import Explanation
@@ -74,10 +75,8 @@ class EmbeddedClassifier:
         odds = self._model.logits(count_features(normalised, self._model.lexicon), len(normalised))
         merged = merge_parts(odds, divisions, self._model.parts)
         scores = probabilities(stack_any(merged, self._model.stack)).tolist()
-        start = 0
-        for division, row in zip(divisions, scores, strict=True):
-            yield self._classification(normalised[start], row)
-            start += len(division.spans)
+        for whole, row in zip(wholes(divisions), scores, strict=True):
+            yield self._classification(normalised[whole], row)
 
     def _classification(self, normalised: str, scores: Sequence[float]) -> Classification:
         labels = dict(zip(self._labels, scores[:-1], strict=True))

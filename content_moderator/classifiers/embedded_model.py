@@ -65,6 +65,11 @@ class PartWeights:
     bias: Floats
 
 
+def wholes(divisions: Sequence[Division]) -> list[int]:
+    """Give the index of each whole text among all parts of the first text, then of the next."""
+    return list(itertools.accumulate((len(each.spans) for each in divisions), initial=0))[:-1]
+
+
 def merge_parts(odds: NDArray[Any], divisions: Sequence[Division], weights: PartWeights) -> NDArray[Any]:
     """
     Let the loudest passage and the loudest sentence speak for their text, so that padding does not hide them.
@@ -76,7 +81,7 @@ def merge_parts(odds: NDArray[Any], divisions: Sequence[Division], weights: Part
     Returns:
         Shape (texts, heads).
     """
-    first = list(itertools.accumulate((len(each.spans) for each in divisions), initial=0))[:-1]
+    first = wholes(divisions)
     merged = odds[first]
     divided = [index for index, each in enumerate(divisions) if each.passages]
     if divided:

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from content_moderator.core.text import REWRITES, WORD, clean, latinise, mostly_latin, normalise
+from content_moderator.core.text import REWRITES, WORD, clean, compose, latinise, mostly_latin, normalise
 
 
 class Place(NamedTuple):
@@ -64,12 +64,12 @@ def origins_of_clean(text: str) -> list[int]:
 
 
 def _latinised(text: str) -> _Traced:
-    latin = mostly_latin(text)
+    latin = mostly_latin(compose(text))
     written: list[str] = []
     begins: list[int] = []
     ends: list[int] = []
     for begin, piece in _pieces(text):
-        plain = piece if piece.isascii() else latinise(piece, mostly_latin=latin)
+        plain = piece if piece.isascii() else latinise(compose(piece), mostly_latin=latin)
         written.append(plain)
         begins += [begin] * len(plain)
         ends += [begin + len(piece)] * len(plain)

@@ -39,6 +39,7 @@ def normalise(text: str) -> str:
         Lower-case text, at most ``MAX_EXPANSION`` times as long.
     """
     if not text.isascii():
+        text = compose(text)
         text = latinise(text, mostly_latin=mostly_latin(text))
     text = text.lower()
     for pattern, replacement in REWRITES:
@@ -103,24 +104,23 @@ def latinise(text: str, *, mostly_latin: bool) -> str:
     Undo what hides letters: compatibility forms, look-alikes, accents and invisible characters.
 
     Args:
-        text: Any text, or a piece of one that ends before a base character.
+        text: What `compose` gives of a text, or of a piece of one that ends before a base character.
         mostly_latin: Whether letters that look Latin are taken for Latin; see `mostly_latin`.
     """
-    text = _compose(text)
     if mostly_latin:
         text = _NOT_ASCII.sub(lambda run: run[0].translate(confusables()), text)
     return _NOT_ASCII.sub(_without_invisible, unicodedata.normalize("NFKD", text))
 
 
 def mostly_latin(text: str) -> bool:
-    """Tell whether Latin letters prevail: real Cyrillic or Greek must not be mangled."""
-    text = _compose(text)
+    """Tell of a composed text whether Latin letters prevail: real Cyrillic or Greek must not be mangled."""
     if not _LOOKALIKE_SCRIPT.search(text):
         return True
     return len(_LATIN.findall(text)) >= len(_LOOKALIKE_SCRIPT.findall(text))
 
 
-def _compose(text: str) -> str:
+def compose(text: str) -> str:
+    """Compose a text to Unicode NFKC, without the characters that would become very many."""
     return unicodedata.normalize("NFKC", _OVERSIZED.sub(" ", text))
 
 

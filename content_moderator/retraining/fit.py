@@ -24,6 +24,7 @@ from content_moderator.classifiers.embedded_model import (
     feature_values,
     merge_parts,
     stack_any,
+    wholes,
 )
 from content_moderator.core.text import Division, divide, normalise
 from content_moderator.retraining.row import LabelledRow, near_duplicate_key
@@ -75,12 +76,11 @@ def sample_of(rows: Sequence[LabelledRow], model: EmbeddedModel) -> Sample:
     normalised = [normalise(part) for part in parts_of(texts, divisions)]
     counts = count_features(normalised, model.lexicon)
     values = feature_values(counts, model.idf).astype(float)
-    sizes = [len(each.spans) for each in divisions]
     return Sample(
         x=csr_matrix((values, (counts.text, counts.bucket)), shape=(len(normalised), BUCKETS)),
         prior=model.logits(counts, len(normalised)).astype(float),
         divisions=divisions,
-        whole=np.cumsum([0, *sizes[:-1]]),
+        whole=np.array(wholes(divisions)),
         targets=np.array([[float(row.labels.get(head, np.nan)) for head in HEADS] for row in rows]),
         groups=[near_duplicate_key(text) for text in texts],
     )

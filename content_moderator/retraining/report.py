@@ -50,6 +50,11 @@ def threshold(negatives: Floats, false_alarms: float) -> float | None:
     return min(float(np.ceil(np.quantile(negatives, 1 - false_alarms) * 100 + 1e-9) / 100), 1.0)
 
 
+def bins_of(p: Floats) -> NDArray[np.int64]:
+    """Give the number of the bin, of ``CALIBRATION_BINS`` equally wide ones, that each probability is in."""
+    return np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+
+
 def calibration_error(y: Floats, p: Floats) -> float:
     """
     Give the expected calibration error.
@@ -57,7 +62,7 @@ def calibration_error(y: Floats, p: Floats) -> float:
     Source:
         Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
     """
-    bins = np.minimum((p * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    bins = bins_of(p)
     gaps = [abs(y[bins == b].mean() - p[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
     return float(sum(gaps))
 

@@ -47,13 +47,14 @@ def train(
         )
     before = odds_of(sample, base)
     yield f"{len(rows)} rows, prior: model {base.revision}. Mean log loss, out of fold:"
-    yield f"  {log_loss(before, sample.targets):.4f} as it is"
+    as_it_is = log_loss(before, sample.targets)
+    yield f"  {as_it_is:.4f} as it is"
     tried = {strength: out_of_fold_odds(sample, base, strength) for strength in STRENGTHS}
     losses = {strength: log_loss(odds, sample.targets) for strength, odds in tried.items()}
     for strength, loss in losses.items():
         yield f"  {loss:.4f} retrained with strength {strength:g}"
     best = min(losses, key=losses.__getitem__)
-    if losses[best] >= log_loss(before, sample.targets):
+    if losses[best] >= as_it_is:
         yield "These rows do not make the model better: there are too few, or they contradict each other."
     yield f"Strength {best:g} it is. Before -> after, on rows that the fit has not seen:"
     yield from compare(expit(before), expit(tried[best]), sample.targets, false_alarms)
