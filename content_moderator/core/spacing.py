@@ -40,6 +40,11 @@ def words_in(letters: str) -> str:
     return " ".join(reversed(found))
 
 
+def is_frequent(word: str) -> bool:
+    """Tell whether *word*, in lower case, is among the most frequent of English."""
+    return word in _LONE or zlib.crc32(word.encode()) in _ranks()
+
+
 def _cost(word: str) -> float:
     """Give about the negative logarithm of a word's frequency; an unknown one costs more by each letter."""
     rank = _LONE.get(word) if len(word) == 1 else _ranks().get(zlib.crc32(word.encode()))

@@ -1,0 +1,132 @@
+"""Tells a slip of the pen from another word."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA, Editop, Levenshtein
+
+from content_moderator.cache.dictionary import is_word
+
+_HARMFUL: Final = frozenset({"aversion", "dehumanise", "insult", "selfharm", "violence"})
+_MIN_UNKNOWN_CHARS: Final = 7
+_SHORT_CHARS: Final = 3
+_LONG_CHARS: Final = 8
+_DIGITS_FOR_LETTERS: Final = str.maketrans("0134578", "oieastb")
+_VOWELS: Final = frozenset("aeiou")
+_ROWS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+def _beside() -> dict[str, str]:
+    """Give the keys beside and below each key of an English keyboard."""
+    found: dict[str, set[str]] = {key: set() for row in _ROWS for key in row}
+    for row, below in zip(_ROWS, (*_ROWS[1:], ""), strict=True):
+        for place, key in enumerate(row):
+            others = row[place + 1 : place + 2] + below[max(0, place - 1) : place + 1]
+            for other in others:
+                found[key].add(other)
+                found[other].add(key)
+    return {key: "".join(sorted(others)) for key, others in found.items()}
+
+
+_BESIDE: Final = defaultdict(str, _beside())
+_STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
+
+
+class Hazards:
+    """
+    The words that a slip of the pen must not come near.
+
+    Args:
+        lexicon: The embedded model's words and their classes; those of the classes that harm are meant.
+    """
+
+    def __init__(self, lexicon: Mapping[str, str]) -> None:
+        self._words = _listed_hazards() | {word for word, kind in lexicon.items() if kind in _HARMFUL}
+        self._long = [word for word in self._words if len(word) > _SHORT_CHARS]
+        self._short = {"".join(sorted(word)) for word in self._words if len(word) <= _SHORT_CHARS}
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._words
+
+    def spelled_by(self, code: str) -> bool:
+        """Tell whether letters and digits may be read as one of the words: "a55"."""
+        return code.translate(_DIGITS_FOR_LETTERS) in self._words
+
+    def near(self, slip: str, word: str) -> bool:
+        """Tell whether *slip* may be meant for a word that harms; *word* is what it seems to be meant for."""
+        return (
+            "".join(sorted(slip)) in self._short
+            or process.extractOne(slip, self._long, scorer=OSA.distance, score_cutoff=1) is not None
+            or any(hazard in slip and hazard not in word for hazard in self._long)
+        )
+
+
+def is_slip(one: str, other: str, hazards: Hazards) -> bool:
+    """
+    Tell whether one of two words is but a slip of the pen for the other.
+
+    Two words of the dictionary never are, however alike: "kiss" and "kill". Nor is a word that could as well
+    be a slip for one that harms.
+
+    Args:
+        one: A word, in lower case.
+        other: Another.
+        hazards: What it must not come near.
+    """
+    if not all(word.isascii() and word.isalpha() for word in (one, other)):
+        return False
+    one, other = _STRETCHED.sub(r"\1", one), _STRETCHED.sub(r"\1", other)
+    if one == other:
+        return one not in hazards
+    known = [is_word(word) for word in (one, other)]
+    if all(known):
+        return False
+    if any(known):
+        word, slip = (one, other) if known[0] else (other, one)
+        return _is_slip_for(slip, word) and word not in hazards and not hazards.near(slip, word)
+    return (
+        min(len(one), len(other)) >= _MIN_UNKNOWN_CHARS
+        and one[0] == other[0]
+        and OSA.distance(one, other) == 1
+        and (_is_slip_for(one, other) or _is_slip_for(other, one))
+        and not hazards.near(one, other)
+        and not hazards.near(other, one)
+    )
+
+
+def _is_slip_for(slip: str, word: str) -> bool:
+    """
+    Tell whether fingers make *slip* of *word*.
+
+    Two letters change places; or one (two in a long word) but the first is left out, struck twice, struck
+    beside the right key, or a vowel for another.
+    """
+    distance = OSA.distance(slip, word)
+    if len(word) < _SHORT_CHARS:
+        return False
+    if distance == 1 and sorted(slip) == sorted(word):
+        return True
+    if len(word) == _SHORT_CHARS or slip[0] != word[0] or distance > (2 if len(word) >= _LONG_CHARS else 1):
+        return False
+    return all(_is_likely(edit, word, slip) for edit in Levenshtein.editops(word, slip))
+
+
+def _is_likely(edit: Editop, word: str, slip: str) -> bool:
+    if edit.tag == "delete":
+        return True
+    typed = slip[edit.dest_pos]
+    if edit.tag == "replace":
+        return typed in _BESIDE[word[edit.src_pos]] or {typed, word[edit.src_pos]} <= _VOWELS
+    around = slip[edit.dest_pos - 1 : edit.dest_pos] + slip[edit.dest_pos + 1 : edit.dest_pos + 2]
+    return typed in _VOWELS or any(typed == other or typed in _BESIDE[other] for other in around)
+
+
+@cache
+def _listed_hazards() -> frozenset[str]:
+    lines = files(__package__).joinpath("hazards.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())

@@ -1,0 +1,153 @@
+"""The guard: which near copies may be answered like the text that they copy."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from content_moderator.cache.edit import changes, tokens_of
+from content_moderator.cache.fold import disguised, fold
+from content_moderator.cache.guard import Guard, Refusal
+from content_moderator.classifiers.embedded import EmbeddedClassifier
+from content_moderator.core.label import Label
+from content_moderator.core.text import clean
+from content_moderator.settings import SimilarCacheSettings
+from tests.fake import HARMLESS
+
+DATA = Path(__file__).parent / "data"
+HARMFUL = dict.fromkeys(Label, 0.01) | {Label.V: 0.95}
+
+
+def variants(file: str) -> Iterator[tuple[str, str]]:
+    """Read texts that are written as one, with the places where they differ as {one|other}."""
+    for line in (DATA / file).read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            yield (
+                re.sub(r"\{([^|{}]*)\|([^|{}]*)\}", r"\1", line),
+                re.sub(r"\{([^|{}]*)\|([^|{}]*)\}", r"\2", line),
+            )
+
+
+@pytest.fixture(scope="module")
+def embedded() -> EmbeddedClassifier:
+    return EmbeddedClassifier.load()
+
+
+@pytest.fixture(scope="module")
+def guard(embedded: EmbeddedClassifier) -> Guard:
+    return Guard(embedded, embedded.lexicon, SimilarCacheSettings())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refusal"),
+    [
+        pytest.param("I will kiss you tonight", "I will kill you tonight", "weighed", id="a word"),
+        pytest.param("See the lake at dawn", "See the lane at dawn", "words", id="two frequent words"),
+        pytest.param("I did it at once", "I did not do it at once", "negation", id="negation"),
+        pytest.param("We meet the therapist", "We meet the rapist", "words", id="space in a word"),
+        pytest.param("That was a hit, I say", "That was a $hit, I say", "words", id="sign for a letter"),
+        pytest.param("That was a duck, I say", "That was a d!ck, I say", "words", id="sign within a word"),
+        pytest.param("Tell me more \U0001f600 now", "Tell me more \U0001f52a now", "words", id="emoji"),
+        pytest.param("She turned 19 in May", "She turned 14 in May", "numbers", id="age"),
+        pytest.param("Meet a 25yo in the park", "Meet a 15yo in the park", "numbers", id="age with letters"),
+        pytest.param("Take 2 pills today", "Take 9 pills today", "numbers", id="dose"),
+        pytest.param("I see 5 ways out", "I see 0 ways out", "numbers", id="nothing"),
+        pytest.param("Bus 87 is late again", "Bus 88 is late again", "numbers", id="a code of hate"),
+        pytest.param(
+            "He'll be here at noon", "Hell be here at noon", "words", id="apostrophe of another word"
+        ),
+        pytest.param("We take the early train tomorrow", "We take the early train tommorow", None, id="slip"),
+        pytest.param(
+            "Can you bring the blue jacket with you",
+            "Can you birng the blue jacket with you",
+            None,
+            id="short slip",
+        ),
+        pytest.param("We like that idea a lot", "We like thot idea a lot", "words", id="slip into slang"),
+        pytest.param(
+            "What a lovely shirt it is", "What a lovely shrt it is", "words", id="slip near a bad word"
+        ),
+        pytest.param("I don't know the way", "I dont know the way", None, id="apostrophe forgotten"),
+        pytest.param("Nice day, is it not", "nice   day is it not!!", None, id="punctuation, case, space"),
+        pytest.param("Hello all, bus 4 is late", "Hi all, bus 7 is late", None, id="greeting and number"),
+        pytest.param("This is so good", "This is sooooo good", None, id="stretched"),
+        pytest.param("The seat is 12A again", "The seat is 14A again", None, id="number with a letter"),
+        pytest.param("The mat is a55 again", "The mat is a56 again", "words", id="letters written as digits"),
+        pytest.param(
+            "Shoot it at noon", "Shoot it at noon all", "words", id="a word of greetings, elsewhere"
+        ),
+    ],
+)
+def test_rules(guard: Guard, one: str, other: str, refusal: Refusal | None) -> None:
+    """In both orders, for either text may be the first that comes."""
+    assert guard.refusal(fold(one), fold(other), HARMLESS) == refusal
+    assert guard.refusal(fold(other), fold(one), HARMLESS) == refusal
+
+
+def test_doubt_keeps_a_mild_answer_from_a_text_that_looks_bad(guard: Guard) -> None:
+    texts = "i will kill you, number 4", "i will kill you, number 5"
+    assert guard.refusal(*texts, HARMLESS) == "doubt"
+    assert guard.refusal(*texts, HARMFUL) is None
+
+
+def test_scores_may_not_move_by_more_than_allowed(embedded: EmbeddedClassifier) -> None:
+    texts = "we take the early train tomorrow", "we take the early train tommorow"
+    strict = Guard(embedded, embedded.lexicon, SimilarCacheSettings(guard_delta=0.0))
+    assert strict.refusal(*texts, HARMLESS) == "scores"
+
+
+def test_any_number_counts_where_that_is_configured(embedded: EmbeddedClassifier) -> None:
+    texts = "your parcel 4411 has arrived", "your parcel 4412 has arrived"
+    strict = Guard(embedded, embedded.lexicon, SimilarCacheSettings(guard_digits=True))
+    assert strict.refusal(*texts, HARMLESS) == "numbers"
+
+
+def test_no_meaning_slips_through(guard: Guard) -> None:
+    """Pairs of a benign and a harmful text, in both orders: none may be answered like the other."""
+    pairs = list(variants("minimal_pairs.txt"))
+    assert len(pairs) >= 300
+    slipped = [
+        pair
+        for pair in pairs
+        for one, other in (pair, pair[::-1])
+        if not disguised(clean(one), fold(clean(one)))
+        and not disguised(clean(other), fold(clean(other)))
+        and guard.refusal(fold(clean(one)), fold(clean(other)), HARMLESS) is None
+    ]
+    assert not slipped
+
+
+@pytest.mark.parametrize(
+    ("text", "folded", "hides"),
+    [
+        pytest.param("Good  MORNING\tto all ", "good morning to all", False, id="case and space"),
+        pytest.param("caf\u00e9 Stra\u00dfe", "caf\u00e9 strasse", False, id="letters of languages"),
+        pytest.param("don\u2019t", "don't", False, id="apostrophe"),
+        pytest.param("\ufeffhi \u2764\ufe0f", "hi \u2764", False, id="invisible between words"),
+        pytest.param("k\u200bill", "kill", True, id="zero width in a word"),
+        pytest.param("ki\x08ll", "kill", True, id="control character"),
+        pytest.param("\uff4bill", "kill", True, id="full width"),
+        pytest.param("k\u0456ll me", "k\u0456ll me", True, id="Cyrillic among Latin"),
+        pytest.param("\u043f\u0440\u0438", "\u043f\u0440\u0438", False, id="Cyrillic"),
+    ],
+)  # fmt: skip
+def test_folding(text: str, folded: str, hides: bool) -> None:
+    assert fold(text) == folded
+    assert disguised(text, folded) is hides
+
+
+def test_signs_that_may_be_letters_are_words() -> None:
+    assert tokens_of('"so," he said: $hit - f*ck pen-is !diot end.') == [
+        *("so", "he", "said", "$", "hit", "f", "*", "ck", "pen", "-", "is", "!", "diot", "end")
+    ]
+
+
+def test_a_greeting_counts_only_where_it_greets() -> None:
+    def greeting(one: str, other: str) -> list[bool]:
+        return [change.is_greeting for change in changes(one.split(), other.split())]
+
+    assert greeting("hi the bus is late", "hello all the bus is late") == [True, True]
+    assert greeting("the bus is late", "the bus is late many thanks") == [True]
+    assert greeting("shoot them", "shoot them all") == [False]
+    assert greeting("the good morning", "the good evening") == [False]
