@@ -46,8 +46,11 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         metrics.initialise(name)
 
     app = _App("content_moderator", static_folder=None, template_folder="web/templates")
-    moderator = Moderator(line.classifier, settings.policy.policies(), line.explainer)
-    attach(app, State(settings, moderator, line.probed.readiness))
+    policies = settings.policy.policies()
+    moderator, fresh, unremembered = (
+        Moderator(each, policies, line.explainer) for each in (line.classifier, line.fresh, line.unremembered)
+    )
+    attach(app, State(settings, moderator, fresh, unremembered, line.probed.readiness))
     install_api(app, classify.blueprint, operations.blueprint)
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)

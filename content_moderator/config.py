@@ -17,7 +17,7 @@ import yaml
 from marshmallow import Schema, ValidationError, fields
 
 from content_moderator.errors import ConfigurationError, flatten_messages
-from content_moderator.settings import Secret, Settings, schema_of
+from content_moderator.settings import SECRETS, Secret, Settings, schema_of
 
 PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"
@@ -53,13 +53,15 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         settings: Settings = schema.load(merged)
     except ValidationError as error:
         raise ConfigurationError(_describe(error, layers)) from error
-    return dataclasses.replace(settings, bearer_token=_secret("BEARER_TOKEN", environ))
+    secrets: dict[str, Any] = {name: _secret(name.upper(), environ) for name in SECRETS}
+    return dataclasses.replace(settings, **secrets)
 
 
 def dump_settings(settings: Settings) -> str:
     """Write *settings* as YAML that `load_settings` reads back; secrets are left out."""
     values = dataclasses.asdict(settings)
-    del values["bearer_token"]
+    for name in SECRETS:
+        del values[name]
     return yaml.safe_dump(values, sort_keys=False)
 
 

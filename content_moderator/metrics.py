@@ -146,6 +146,46 @@ READINESS: Final = Gauge(
     multiprocess_mode="livesum",
 )
 
+CACHE_LOOKUPS: Final = Counter(
+    "content_moderator_cache_lookups",
+    "Texts looked up in the cache, by layer and result.",
+    ("layer", "result"),
+)
+CACHE_LOOKUP_SECONDS: Final = Histogram(
+    "content_moderator_cache_lookup_duration_seconds",
+    "Time of a look-up, in seconds; the guard's included.",
+    ("layer",),
+    buckets=(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5),
+)
+CACHE_ENTRIES: Final = Gauge(
+    "content_moderator_cache_entries", "Answers remembered by the workers.", multiprocess_mode="livesum"
+)
+CACHE_BYTES: Final = Gauge(
+    "content_moderator_cache_bytes",
+    "Bytes that the remembered answers take, estimated.",
+    multiprocess_mode="livesum",
+)
+CACHE_EVICTIONS: Final = Counter(
+    "content_moderator_cache_evictions",
+    "Answers forgotten, because there were too many entries or bytes, or they were too old or replaced.",
+    ("reason",),
+)
+GUARD_REFUSALS: Final = Counter(
+    "content_moderator_cache_guard_refusals",
+    "Similar texts whose answer was not used, by what the guard found.",
+    ("reason",),
+)
+CACHE_SAMPLES: Final = Counter(
+    "content_moderator_cache_samples",
+    "Answers from a similar text that were checked with the classifier, by what came of it.",
+    ("result",),
+)
+SHARED_FAILURES: Final = Counter(
+    "content_moderator_cache_shared_failures",
+    "Exchanges with the shared cache that failed, and values there that could not be used.",
+    ("reason",),
+)
+
 HTTP_ERROR_CODES: Final = ("not_found", "method_not_allowed", "bad_request", "internal_error")
 """Codes of errors that are not of our own tree."""
 
@@ -154,6 +194,22 @@ RETRYABLE_CODES: Final = (
     *(error.code for error in answerable_errors(ClassifierError) if getattr(error, "retryable", False)),
     DeadlineExceededError.code,
 )
+
+
+def codes(root: type[AnswerableError]) -> list[str]:
+    """List the stable codes of the errors below *root*."""
+    return [error.code for error in answerable_errors(root)]
+
+
+_CLOSED: Final = {
+    DEGRADED: codes(ClassifierError),
+    RETRIES: ("stale_connection", *RETRYABLE_CODES),
+    BREAKER_TRANSITIONS: ("closed", "open", "half_open"),
+    BATCHES_SPLIT: (BadReplyError.code, RequestRefusedError.code),
+    CALLS_SAVED: ("shared", "batched"),
+    CACHE_EVICTIONS: ("entries", "bytes", "expired", "replaced"),
+}
+"""Every value that the one label of these metrics can have."""
 
 
 def initialise(classifier: str) -> None:
@@ -169,21 +225,9 @@ def initialise(classifier: str) -> None:
     for outcome in ("ok", "internal_error", *codes(ClassifierError)):
         CLASSIFIER_CALLS.labels(classifier, outcome)
     CLASSIFIER_CALL_SECONDS.labels(classifier)
-    for code in codes(ClassifierError):
-        DEGRADED.labels(code)
-    for reason in ("stale_connection", *RETRYABLE_CODES):
-        RETRIES.labels(reason)
-    for state in ("closed", "open", "half_open"):
-        BREAKER_TRANSITIONS.labels(state)
-    for reason in (BadReplyError.code, RequestRefusedError.code):
-        BATCHES_SPLIT.labels(reason)
-    for reason in ("shared", "batched"):
-        CALLS_SAVED.labels(reason)
-
-
-def codes(root: type[AnswerableError]) -> list[str]:
-    """List the stable codes of the errors below *root*."""
-    return [error.code for error in answerable_errors(root)]
+    for metric, values_of_its_label in _CLOSED.items():
+        for value in values_of_its_label:
+            metric.labels(value)
 
 
 def exposition(accept: str) -> tuple[bytes, str]:

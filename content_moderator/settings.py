@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
@@ -146,6 +146,51 @@ class ClassifierSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExactCacheSettings:
+    """``cache.exact``: what each worker remembers."""
+
+    enabled: bool = _flag(True)
+    ttl_seconds: float = _number(3600.0, low=1, high=31_536_000)
+    max_entries: int = _integer(100_000, low=1, high=100_000_000)
+    max_bytes: int = _integer(67_108_864, low=65_536, high=1_099_511_627_776)
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarCacheSettings:
+    """``cache.similar``: when the answer about one text may serve for another."""
+
+    mode: Literal["off", "fallback", "on"] = _text("fallback", "off", "fallback", "on")
+    max_edits: int = _integer(8, low=1, high=16)
+    max_ratio: float = _number(0.15, low=0.01, high=0.5)
+    min_chars: int = _integer(16, low=8, high=10_000)
+    max_chars: int = _integer(2000, low=8, high=20_000)
+    max_candidates: int = _integer(1000, low=1, high=100_000)
+    guard_delta: float = _number(0.1, low=0.0, high=1)
+    guard_digits: bool = _flag(False)
+    sample_rate: float = _number(0.02, low=0.0, high=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCacheSettings:
+    """``cache.shared``: a Valkey or Redis server that several workers and machines share."""
+
+    url: str | None = _text(None)
+    timeout_seconds: float = _number(0.05, low=0.001, high=10)
+    pause_seconds: float = _number(1.0, low=0.01, high=3600)
+    max_connections: int = _integer(16, low=1, high=1024)
+    lease_seconds: float = _number(2.0, low=0.0, high=60)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """``cache``: what is remembered, for whom, and how alike is alike enough."""
+
+    exact: ExactCacheSettings = field(default_factory=ExactCacheSettings)
+    similar: SimilarCacheSettings = field(default_factory=SimilarCacheSettings)
+    shared: SharedCacheSettings = field(default_factory=SharedCacheSettings)
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySettings:
     """``policy``: for each classifier, the thresholds from which a score has consequences."""
 
@@ -210,11 +255,18 @@ class Settings:
     """Everything that can be set; `content_moderator.config` reads it from files and the environment."""
 
     classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     readiness: ReadinessSettings = field(default_factory=ReadinessSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     bearer_token: Secret | None = field(default=None, metadata={"secret": True})
+    cache_password: Secret | None = field(default=None, metadata={"secret": True})
+    cache_secret: Secret | None = field(default=None, metadata={"secret": True})
+
+
+SECRETS: Final = tuple(each.name for each in dataclasses.fields(Settings) if each.metadata.get("secret"))
+"""The settings that come only from variables, whose names are these in capitals, or from files."""
 
 
 class _SettingsSchema(Schema):

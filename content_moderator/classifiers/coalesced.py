@@ -1,6 +1,5 @@
 """Lets texts that wait share calls: identical ones are sent once, others leave together."""
 
-import copy
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Final
 import structlog
 
 from content_moderator import metrics
+from content_moderator.classifiers.latch import Latch
 from content_moderator.core.classification import BoundedClassifier, Classification
 from content_moderator.errors import (
     BadReplyError,
@@ -38,9 +38,7 @@ class _Entry:
         ends: When the last of those who waited for it when its call began gives up.
         waiters: How many wait.
         flying: Whether its call has begun.
-        answer: What they wait for: a classification, or an exception.
-        latch: Locked until there is an answer; who gets it passes it on. Every request makes one: a Future,
-            with a condition and a list of those who wait, is the same and more.
+        latch: What they wait for: a classification, or an exception.
     """
 
     text: str
@@ -48,23 +46,7 @@ class _Entry:
     ends: float
     waiters: int = 0
     flying: bool = False
-    answer: Classification | Exception | None = None
-    latch: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.latch.acquire()
-
-    def finish(self, answer: Classification | Exception) -> None:
-        """Answer all who wait; only the first answer counts."""
-        if self.answer is None:
-            self.answer = answer
-            self.latch.release()
-
-    def wait(self, seconds: float) -> Classification | Exception | None:
-        """Wait for the answer; None if it does not come in time."""
-        if self.latch.acquire(timeout=max(seconds, 0)):
-            self.latch.release()
-        return self.answer
+    latch: Latch = field(default_factory=Latch)
 
 
 class Coalesced:
@@ -165,12 +147,9 @@ class Coalesced:
         return max(limit // 2, 1) if busy else limit
 
     def _await(self, entry: _Entry, ends: float) -> Classification:
-        answer = entry.wait(ends - self._clock())
+        answer = entry.latch.wait(ends - self._clock())
         if answer is None:
             raise DeadlineExceededError("no answer came in time")
-        if isinstance(answer, Exception):
-            # Many callers raise it: each its own copy, for raising writes into the exception.
-            raise copy.copy(answer) from answer.__cause__
         return answer
 
     def _leave(self, entries: Sequence[_Entry]) -> None:
@@ -230,7 +209,7 @@ class Coalesced:
             self._fail(batch, error)
             return False
         for entry, answer in zip(batch, answers, strict=True):
-            entry.finish(answer)
+            entry.latch.finish(answer)
         return True
 
     def _score_halves(self, batch: Sequence[_Entry], error: ClassifierError) -> bool:
@@ -245,4 +224,4 @@ class Coalesced:
 
     def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         for entry in batch:
-            entry.finish(error)
+            entry.latch.finish(error)

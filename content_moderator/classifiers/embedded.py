@@ -14,6 +14,7 @@ from content_moderator.classifiers.embedded_model import (
     stack_any,
     wholes,
 )
+from content_moderator.classifiers.embedded_token import Lexicon
 from content_moderator.core.classification import Classification, ClassifierIdentity
 from content_moderator.core.explanation import Explanation
 from content_moderator.core.label import Label
@@ -60,6 +61,11 @@ class EmbeddedClassifier:
             ConfigurationError: The file is missing or damaged.
         """
         return cls(EmbeddedModel.load(path))
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """The words that have a class, and which."""
+        return self._model.lexicon
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
         """Score each text; see `Classifier.classify`."""

@@ -4,11 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import structlog
+
+from content_moderator.cache.guard import Guard
+from content_moderator.cache.memory import Memory
+from content_moderator.cache.near import NearCache
 from content_moderator.classifiers import embedded, koala
 from content_moderator.classifiers.breaker import Breaker
+from content_moderator.classifiers.cached import Cached, Renewing
 from content_moderator.classifiers.coalesced import Coalesced
 from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.classifiers.fallback import WithFallback
@@ -17,10 +23,16 @@ from content_moderator.classifiers.measured import Measured
 from content_moderator.classifiers.probed import Probed
 from content_moderator.classifiers.protected import Protected
 from content_moderator.classifiers.protocol import PROTOCOLS
+from content_moderator.classifiers.sampled import Sampler
 from content_moderator.core.classification import Classifier, ClassifierIdentity
 from content_moderator.core.explanation import Explainer
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import Settings
+
+if TYPE_CHECKING:
+    from content_moderator.cache.shared import SharedCache
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +42,16 @@ class Line:
 
     Args:
         classifier: The whole of it.
+        fresh: The same for callers who want no remembered answer.
+        unremembered: The same for callers whose texts must leave no trace.
         probed: Knows whether the chosen classifier, without its stand-in, can answer.
         explainer: Takes scores apart, if a classifier in the line can.
         names: Of the classifiers that may answer.
     """
 
     classifier: Classifier
+    fresh: Classifier
+    unremembered: Classifier
     probed: Probed
     explainer: Explainer | None
     names: tuple[str, ...]
@@ -49,10 +65,11 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
         settings: What was configured.
         classifier: Taken instead of the one that the settings name.
     Raises:
-        ConfigurationError: See `build_classifier`.
+        ConfigurationError: See `build_classifier`; or the shared cache cannot be used.
     """
     chosen = build_classifier(settings) if classifier is None else classifier
     has_stand_in = isinstance(chosen, Coalesced) and settings.classifier.on_unavailable == embedded.NAME
+    stand_in = _embedded(settings) if has_stand_in else None
     probed = Probed(
         # A remote classifier measures each call to the server, retries and all.
         chosen if isinstance(chosen, Coalesced) else Measured(chosen),
@@ -60,12 +77,66 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
         wait_seconds=settings.readiness.probe_wait_seconds,
         has_stand_in=has_stand_in,
     )
-    if not has_stand_in:
-        explainer = chosen if isinstance(chosen, Explainer) else None
-        return Line(probed, probed, explainer, (chosen.identity.name,))
-    stand_in = _embedded(settings)
-    names = (chosen.identity.name, stand_in.identity.name)
-    return Line(WithFallback(probed, Measured(stand_in)), probed, stand_in, names)
+    asked: Classifier = WithFallback(probed, Measured(stand_in)) if stand_in else probed
+    memory = _memory(settings, chosen, stand_in)
+    return Line(
+        classifier=_cached(settings, asked, memory) if memory else asked,
+        fresh=Renewing(asked, memory) if memory else asked,
+        unremembered=asked,
+        probed=probed,
+        explainer=stand_in or (chosen if isinstance(chosen, Explainer) else None),
+        names=(chosen.identity.name, *([stand_in.identity.name] if stand_in else [])),
+    )
+
+
+def _memory(settings: Settings, chosen: Classifier, stand_in: EmbeddedClassifier | None) -> Memory | None:
+    """Build what remembers the answers of *chosen*; None if nothing is to be remembered."""
+    cache = settings.cache
+    if not cache.exact.enabled:
+        return None
+    near = None
+    local = isinstance(chosen, EmbeddedClassifier)
+    # What is inside this process never fails, so that nothing would ever be looked up instead.
+    if cache.similar.mode == "on" or (cache.similar.mode == "fallback" and not local):
+        judge = chosen if isinstance(chosen, EmbeddedClassifier) else stand_in or _embedded(settings)
+        near = NearCache(cache.similar, Guard(judge, judge.lexicon, cache.similar))
+    shared = _shared(settings, chosen.identity) if cache.shared.url else None
+    return Memory(cache.exact, chosen.identity, near=near, shared=shared)
+
+
+def _shared(settings: Settings, identity: ClassifierIdentity) -> "SharedCache":
+    try:
+        from content_moderator.cache.server import Server  # noqa: PLC0415  (an extra: redis)
+        from content_moderator.cache.shared import SharedCache  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            "cache.shared.url: needs redis and cryptography; pip install content-moderator[redis]"
+        ) from error
+    server = Server(settings.cache.shared, password=settings.cache_password)
+    shared = SharedCache(settings, identity, server)
+    if not shared.keeps_texts and settings.cache.similar.mode != "off":
+        _log.info(
+            "shared_cache_without_texts", reason="CACHE_SECRET is not set: similar texts are not shared"
+        )
+    return shared
+
+
+def _cached(settings: Settings, asked: Classifier, memory: Memory) -> Cached:
+    mode, rate = settings.cache.similar.mode, settings.cache.similar.sample_rate
+    policies = settings.policy.policies()
+    sampler = Sampler(
+        asked,
+        rate=rate,
+        decide=lambda answer: policies[answer.classifier.name].judge(answer).decision,
+        remember=lambda text, answer: memory.remember([(text, answer)]),
+    )
+    return Cached(
+        asked,
+        memory,
+        mode=mode,
+        deadline_seconds=settings.classifier.deadline_seconds,
+        sampler=sampler if mode == "on" and rate else None,
+    )
 
 
 def build_classifier(settings: Settings) -> Classifier:

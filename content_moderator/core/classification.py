@@ -38,10 +38,12 @@ class CacheOutcome:
     Args:
         status: ``miss`` when a classifier was asked, else how the entry was found.
         distance: Edit distance to the entry used: 0 for ``exact``, None for ``miss``.
+        age_seconds: Since a classifier gave the scores; None for ``miss``.
     """
 
     status: CacheStatus = "miss"
     distance: int | None = None
+    age_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 
 from content_moderator.core.spacing import words_in
 
+CLEANING_VERSION: Final = "1"
+"""To be changed with what `clean` gives: answers that are remembered belong to a cleaned text."""
+
 MAX_EXPANSION: Final = 4
 """Characters that one character may become under NFKC; those that become more are dropped."""
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from flask import g, request
 
 from content_moderator import metrics
+from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
 from content_moderator.errors import FieldError, InvalidFieldsError
 from content_moderator.web.api import StrictBlueprint
@@ -25,7 +26,7 @@ blueprint = StrictBlueprint("classify", __name__, description="Classify texts")
 @blueprint.problems(400, 413, 415, 422, 502, 503, 504)
 def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Score one text on nine labels and decide whether to allow, review or block it."""
-    moderator = current_state().moderator
+    moderator = _moderator()
     text = the_text(query, body)
     answer: dict[str, Any] = {}
     if body.get("spans"):
@@ -35,7 +36,18 @@ def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, 
     if body.get("explain"):
         answer["explanation"] = moderator.explain(text, verdict)
     _count(verdict)
+    g.cache = verdict.classification.cache
     return answer | {name: getattr(verdict, name) for name in _OF_THE_VERDICT}
+
+
+def _moderator() -> Moderator:
+    """Choose by Cache-Control: no-cache asks for a fresh answer, no-store for leaving no trace."""
+    state = current_state()
+    directives = request.headers.get("Cache-Control", "").lower().split(",")
+    wishes = {each.partition("=")[0].strip() for each in directives}
+    if "no-store" in wishes:
+        return state.unremembered
+    return state.fresh if "no-cache" in wishes else state.moderator
 
 
 def the_text(query: Mapping[str, str], body: Mapping[str, Any]) -> str:

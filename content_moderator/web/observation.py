@@ -7,8 +7,10 @@ from typing import Final
 
 import structlog
 from flask import Flask, Response, g, request
+from werkzeug.datastructures import Headers
 
 from content_moderator import metrics
+from content_moderator.core.classification import CacheOutcome
 from content_moderator.web.state import current_state
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
@@ -56,9 +58,19 @@ def _finish(response: Response) -> Response:
     metrics.HTTP_REQUESTS.labels(endpoint, method, status).inc()
     metrics.HTTP_REQUEST_SECONDS.labels(endpoint).observe(seconds)
     response.headers[REQUEST_ID_HEADER] = g.request_id
+    response.headers["Server-Timing"] = f"total;dur={seconds * 1000:.2f}"
+    if outcome := g.get("cache"):
+        tell_cache(response.headers, outcome)
     if current_state().settings.logging.requests:
         _write_line(response, endpoint, method, seconds)
     return response
+
+
+def tell_cache(headers: Headers, outcome: CacheOutcome) -> None:
+    """Tell how the cache took part, where caches and browsers look for it."""
+    headers["Server-Timing"] += f', cache;desc="{outcome.status}"'
+    if outcome.age_seconds is not None:
+        headers["Age"] = str(int(outcome.age_seconds))
 
 
 def _write_line(response: Response, endpoint: str, method: str, seconds: float) -> None:
@@ -70,6 +82,7 @@ def _write_line(response: Response, endpoint: str, method: str, seconds: float) 
         status=response.status_code,
         code=g.get("error_code"),
         decision=g.get("decision"),
+        cache=outcome.status if (outcome := g.get("cache")) else None,
         duration_ms=round(seconds * 1000, 3),
     )
 

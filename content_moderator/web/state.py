@@ -15,10 +15,21 @@ _KEY: Final = "content_moderator"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The settings, the moderator, and whether its classifier can answer."""
+    """
+    What was made once for all requests.
+
+    Args:
+        settings: What was configured.
+        moderator: Judges texts, from memory if it can.
+        fresh: The same for callers who want no remembered answer.
+        unremembered: The same for callers whose texts must leave no trace.
+        readiness: Tells whether the classifier can answer.
+    """
 
     settings: Settings
     moderator: Moderator
+    fresh: Moderator
+    unremembered: Moderator
     readiness: Callable[[], Readiness]
 
 

@@ -1,0 +1,171 @@
+"""
+The line to a Valkey or Redis server that may be slow, absent, full or broken: then the cache does without it.
+
+Each exchange is one round trip, with a tight time-out and without a second try. After a failure nothing is
+asked for a while, then one exchange tries whether the server is back.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from content_moderator import metrics
+from content_moderator.errors import ConfigurationError
+from content_moderator.settings import Secret, SharedCacheSettings
+
+FAILURES: Final = ("timeout", "unavailable", "busy", "full", "refused", "poisoned")
+"""Why an exchange failed, or a value could not be used."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Script:
+    """A script, and the name by which a server remembers it."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+class Server:
+    """
+    Runs scripts on the server, if it can be had.
+
+    Args:
+        settings: Where it is, and how patient we are.
+        password: Its password.
+        clock: Monotonic seconds.
+    Raises:
+        ConfigurationError: The URL is not one of a server.
+    """
+
+    def __init__(
+        self,
+        settings: SharedCacheSettings,
+        *,
+        password: Secret | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failed = False
+        self._again_at = 0.0
+        for reason in FAILURES:
+            metrics.SHARED_FAILURES.labels(reason)
+        # redis-py has no types that fit both its kinds of client.
+        self._client: Any = redis.Redis(connection_pool=_pool(settings, password))
+
+    def run(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any] | None:
+        """
+        Run a script once for each of *calls*, its keys and its arguments, in one round trip.
+
+        Returns:
+            What it gave for each; None for one that the server refused, and for all if it cannot be had.
+        """
+        found = self._guarded(lambda: self._run(script, calls))
+        return None if found is None else [self._checked(each) for each in found]
+
+    def delete(self, keys: Sequence[bytes]) -> None:
+        """Delete *keys*, if the server can be had."""
+        self._guarded(lambda: self._client.delete(*keys))
+
+    def _guarded(self, exchange: Callable[[], Any]) -> Any:
+        """Make an exchange; None if the server is left alone just now, or cannot be had."""
+        if not self._may_ask():
+            return None
+        try:
+            found = exchange()
+        except redis.exceptions.TimeoutError:
+            self._fail("timeout")
+        except redis.exceptions.MaxConnectionsError:
+            metrics.SHARED_FAILURES.labels("busy").inc()
+        except (redis.exceptions.RedisError, OSError, ValueError):
+            self._fail("unavailable")
+        else:
+            self._succeed()
+            return found
+        return None
+
+    def _run(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        found = self._exchange([(b"EVALSHA", script.sha, keys, rest) for keys, rest in calls])
+        lost = [place for place, each in enumerate(found) if isinstance(each, redis.exceptions.NoScriptError)]
+        if lost:
+            # The server has been started anew; from now on it remembers.
+            again = self._exchange([(b"EVAL", script.source, *calls[place]) for place in lost])
+            for place, each in zip(lost, again, strict=True):
+                found[place] = each
+        return found
+
+    def _exchange(self, commands: Sequence[tuple[bytes, str, Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command, script, keys, rest in commands:
+            pipeline.execute_command(command, script, len(keys), *keys, *rest)
+        found: list[Any] = pipeline.execute(raise_on_error=False)
+        for each in found:
+            # A server that still loads its data, or that has no right for us, answers each command with an
+            # error.
+            if isinstance(each, redis.exceptions.ConnectionError):
+                raise each
+        return found
+
+    def _checked(self, found: Any) -> Any:
+        if isinstance(found, Exception):
+            reason = "full" if isinstance(found, redis.exceptions.OutOfMemoryError) else "refused"
+            metrics.SHARED_FAILURES.labels(reason).inc()
+            _log.warning("shared_cache_refused", reason=reason, exception=type(found).__name__)
+            return None
+        return found
+
+    def _may_ask(self) -> bool:
+        with self._lock:
+            if self._failed:
+                if self._clock() < self._again_at:
+                    return False
+                self._again_at = self._clock() + self._settings.pause_seconds
+            return True
+
+    def _fail(self, reason: str) -> None:
+        metrics.SHARED_FAILURES.labels(reason).inc()
+        with self._lock:
+            before, self._failed = self._failed, True
+            self._again_at = self._clock() + self._settings.pause_seconds
+        if not before:
+            _log.warning("shared_cache_lost", reason=reason)
+
+    def _succeed(self) -> None:
+        if self._failed:
+            with self._lock:
+                self._failed = False
+            _log.info("shared_cache_back")
+
+
+def _pool(settings: SharedCacheSettings, password: Secret | None) -> redis.ConnectionPool:
+    key = "cache.shared.url"
+    try:
+        parts = urlsplit(settings.url or "")
+        credentials = parts.username is not None or parts.password is not None
+        pool = redis.ConnectionPool.from_url(
+            settings.url or "",
+            max_connections=settings.max_connections,
+            socket_timeout=settings.timeout_seconds,
+            socket_connect_timeout=settings.timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            # No greetings beyond what is needed: they would be further round trips.
+            protocol=2,
+            driver_info=None,
+            **({} if password is None else {"password": password.reveal()}),
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{key}: must be a redis://, rediss:// or unix:// URL") from error
+    if credentials:
+        raise ConfigurationError(f"{key}: must not carry credentials; use CACHE_PASSWORD")
+    return pool
