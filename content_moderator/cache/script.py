@@ -26,8 +26,10 @@ return found
 FILE: Final = """
 -- KEYS: of a record, of its lease, of the segments of its text. ARGV: the record, its milliseconds, the name
 -- of the text, how many bytes of names a segment holds at most. The newest names come first, and each once.
+local done = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[2])
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+-- Only now: after any other write a full server would let this one pass as well.
+if done.err then return done end
 local name, most = ARGV[3], tonumber(ARGV[4])
 for i = 3, #KEYS do
   local names = redis.pcall('GET', KEYS[i])
