@@ -44,7 +44,7 @@ model: $(VENV)/.teacher ## Build the embedded model from DATA
 evaluate: $(VENV)/.teacher ## Measure the embedded model on DATA
 	$(ONE_THREAD) $(BIN)/python -m training.evaluate --data $(DATA)
 
-bench: $(VENV)/.runtime ## Measure requests/s against a bare WSGI callable (needs wrk)
+bench: $(VENV)/.runtime build/peer ## Measure requests/s against a bare WSGI callable (needs wrk)
 	$(BIN)/python -m benchmarks.classify
 
 bench-upstream: $(VENV)/.runtime build/peer ## Measure against a slow upstream, beside FastAPI (needs wrk)

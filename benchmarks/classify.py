@@ -1,5 +1,6 @@
 """
-Requests/s of POST /classify with the embedded classifier, beside a bare WSGI callable: ``make bench``.
+Requests/s of POST /classify, beside a bare WSGI callable and the stack that this service replaces: ``make
+bench``.
 
 Both run on the same gunicorn settings, in turns within one run, so that a noisy machine disturbs both
 alike; the figure to quote is the ratio.
@@ -8,8 +9,10 @@ alike; the figure to quote is the ratio.
 import argparse
 import json
 import statistics
+from pathlib import Path
 
 from benchmarks.load import Result, gunicorn, load, machine, require_wrk
+from benchmarks.upstream import fastapi, upstream
 
 TEXT = "I had a lovely day at the lake with my family, and tomorrow we will go again. "
 
@@ -20,6 +23,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=int, default=5)
     arguments.add_argument("--connections", type=int, default=16)
+    arguments.add_argument("--peer", type=Path, default=Path("build/peer/bin/python"))
     chosen = arguments.parse_args()
     require_wrk()
 
@@ -28,16 +32,23 @@ def main() -> None:
         "| application | requests/s | p50 ms | p99 ms | failed | ratio to bare |\n|---|---|---|---|---|---|"
     )
     quiet = {"MODERATOR__LOGGING__REQUESTS": "false"}
+    uncached = {"MODERATOR__CACHE__EXACT__ENABLED": "false"}
     with (
+        upstream() as slow,
+        fastapi(chosen.peer, slow) as peer,
         gunicorn("benchmarks.bare:app") as bare,
         gunicorn("wsgi:app", **quiet) as ours,
         gunicorn("wsgi:app") as log,
+        gunicorn("wsgi:app", **quiet, **uncached) as forgetful,
     ):
+        short, long = json.dumps({"text": TEXT}), json.dumps({"text": TEXT * 26})
         cases = {
             "bare WSGI callable": (bare, "{}"),
-            "POST /classify, 80 characters": (f"{ours}/classify", json.dumps({"text": TEXT})),
-            "the same, with a log line each": (f"{log}/classify", json.dumps({"text": TEXT})),
-            "POST /classify, 2,000 characters": (f"{ours}/classify", json.dumps({"text": TEXT * 26})),
+            "80 characters, remembered": (f"{ours}/classify", short),
+            "the same, with a log line each": (f"{log}/classify", short),
+            "80 characters, embedded model": (f"{forgetful}/classify", short),
+            "2,000 characters, embedded model": (f"{forgetful}/classify", long),
+            "FastAPI, which remembers nothing, 50 ms upstream": (f"{peer}/classify", short),
         }
         results: dict[str, list[Result]] = {name: [] for name in cases}
         for _ in range(chosen.rounds):

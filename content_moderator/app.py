@@ -18,6 +18,7 @@ from content_moderator.web.api import install_api
 from content_moderator.web.error_handlers import install_error_handlers
 from content_moderator.web.header import install_headers
 from content_moderator.web.observation import install_observation
+from content_moderator.web.shortcut import Shortcut
 from content_moderator.web.state import State, attach
 
 
@@ -56,6 +57,14 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     install_error_handlers(app)
     install_headers(app)
     install_observation(app)
+    if line.memory is not None:
+        app.wsgi_app = Shortcut(  # type: ignore[method-assign]
+            app.wsgi_app,
+            memory=line.memory,
+            moderator=moderator,
+            max_text_chars=settings.http.max_text_chars,
+            log_requests=settings.logging.requests,
+        )
     if settings.readiness.probe_at_start and settings.classifier.name != embedded.NAME:
         line.probed.start_probe()
     return app

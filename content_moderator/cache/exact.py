@@ -26,14 +26,18 @@ class Entry:
         scores: As `pack` makes them: nine numbers in an object each would take six times the room.
         stored_at: When the classifier gave them, in monotonic seconds.
         size: Bytes that it takes, with all that is kept for it.
+
+    Attributes:
+        note: What `ExactCache.annotate` was given.
     """
 
-    __slots__ = ("scores", "size", "stored_at")
+    __slots__ = ("note", "scores", "size", "stored_at")
 
     def __init__(self, scores: bytes, stored_at: float, size: int = ENTRY_BYTES) -> None:
         self.scores = scores
         self.stored_at = stored_at
         self.size = size
+        self.note: object = None
 
 
 def pack(scores: Mapping[Label, float]) -> bytes:
@@ -106,6 +110,18 @@ class ExactCache:
             self._bytes += entry.size
             self._show()
             return True
+
+    def annotate(self, key: bytes, entry: Entry, note: object, size: int) -> None:
+        """Keep with an entry what was made of it, of *size* bytes, to be found there by the next who asks."""
+        with self._lock:
+            if (
+                self._entries.get(key) is entry
+                and entry.note is None
+                and self._bytes + size <= self._settings.max_bytes
+            ):
+                entry.note = note
+                entry.size += size
+                self._bytes += size
 
     def _make_room(self, size: int) -> None:
         while len(self._entries) >= self._settings.max_entries:

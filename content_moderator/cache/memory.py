@@ -51,10 +51,25 @@ class Memory:
 
     def peek(self, text: str) -> Classification | None:
         """Do what `recall` does, without counting it."""
-        entry = self._exact.get(self._keys.key(text))
-        return (
-            None if entry is None else self._answer(entry, CacheOutcome("exact", 0, self._exact.age(entry)))
-        )
+        entry = self.entry(text)
+        return None if entry is None else self.answer(entry)
+
+    def entry(self, text: str) -> Entry | None:
+        """Give what is remembered about a cleaned text, as it is kept."""
+        return self._exact.get(self._keys.key(text))
+
+    def answer(self, entry: Entry) -> Classification:
+        """Make the answer of an entry."""
+        outcome = CacheOutcome("exact", 0, self._exact.age(entry))
+        return Classification(unpack(entry.scores), self._identity, outcome)
+
+    def age(self, entry: Entry) -> float:
+        """Tell how many seconds old an entry is."""
+        return self._exact.age(entry)
+
+    def annotate(self, text: str, entry: Entry, note: object, size: int) -> None:
+        """Keep with the entry of a cleaned text what was made of it; see `ExactCache.annotate`."""
+        self._exact.annotate(self._keys.key(text), entry, note, size)
 
     def recall_shared(self, texts: Sequence[str]) -> tuple[dict[str, Classification], list[str]]:
         """
@@ -70,7 +85,7 @@ class Memory:
         for text, record in zip(texts, found.records, strict=True):
             if record is not None:
                 entry = self._keep(text, record.scores, self._shared.age(record))
-                answers[text] = self._answer(entry, CacheOutcome("exact", 0, self._exact.age(entry)))
+                answers[text] = self.answer(entry)
         return answers, [texts[place] for place in found.leased]
 
     def recall_similar(self, text: str) -> Classification | None:
@@ -151,9 +166,6 @@ class Memory:
 
     def _folded(self, text: str) -> str | None:
         return None if self._near is None else self._near.folded(text)
-
-    def _answer(self, entry: Entry, outcome: CacheOutcome) -> Classification:
-        return Classification(unpack(entry.scores), self._identity, outcome)
 
 
 def _nothing(_key: bytes) -> None:

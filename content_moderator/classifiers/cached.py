@@ -77,14 +77,6 @@ class Cached:
             answers |= self._share([text for text, answer in found.items() if answer is None])
         return [answers[text] for text in texts]
 
-    def recall(self, text: str) -> Classification | None:
-        """Give the answer about a cleaned text that this process remembers; count only if there is one."""
-        lookup = Lookup("exact")
-        answer = self._memory.peek(text)
-        if answer is not None:
-            lookup.end("hit")
-        return answer
-
     def _share(self, texts: Sequence[str]) -> dict[str, Classification]:
         found, own, others = self._join(texts)
         try:

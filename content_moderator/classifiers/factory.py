@@ -44,6 +44,7 @@ class Line:
         classifier: The whole of it.
         fresh: The same for callers who want no remembered answer.
         unremembered: The same for callers whose texts must leave no trace.
+        memory: What is remembered; None if nothing is.
         probed: Knows whether the chosen classifier, without its stand-in, can answer.
         explainer: Takes scores apart, if a classifier in the line can.
         names: Of the classifiers that may answer.
@@ -52,6 +53,7 @@ class Line:
     classifier: Classifier
     fresh: Classifier
     unremembered: Classifier
+    memory: Memory | None
     probed: Probed
     explainer: Explainer | None
     names: tuple[str, ...]
@@ -83,6 +85,7 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
         classifier=_cached(settings, asked, memory) if memory else asked,
         fresh=Renewing(asked, memory) if memory else asked,
         unremembered=asked,
+        memory=memory,
         probed=probed,
         explainer=stand_in or (chosen if isinstance(chosen, Explainer) else None),
         names=(chosen.identity.name, *([stand_in.identity.name] if stand_in else [])),

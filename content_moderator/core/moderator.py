@@ -55,7 +55,7 @@ class Moderator:
         classifications = self.classifier.classify([clean(text) for text in texts])
         if len(classifications) != len(texts):
             raise BadReplyError("the number of answers differs from the number of texts")
-        return [self._judge(classification) for classification in classifications]
+        return [self.judge(classification) for classification in classifications]
 
     def moderate_by_sentence(self, text: str) -> tuple[Verdict, list[Span]]:
         """
@@ -99,7 +99,8 @@ class Moderator:
             for explanation in self.explainer.explain(clean(text), labels)
         ]
 
-    def _judge(self, classification: Classification) -> Verdict:
+    def judge(self, classification: Classification) -> Verdict:
+        """Apply the policy of the classifier that answered."""
         return self.policies[classification.classifier.name].judge(classification)
 
 

@@ -1,6 +1,6 @@
 """POST /classify: what a text contains, and what to do about it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -37,7 +37,12 @@ def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, 
         answer["explanation"] = moderator.explain(text, verdict)
     _count(verdict)
     g.cache = verdict.classification.cache
-    return answer | {name: getattr(verdict, name) for name in _OF_THE_VERDICT}
+    return answer | parts_of(verdict)
+
+
+def parts_of(verdict: Verdict) -> dict[str, Any]:
+    """Give what `VerdictSchema` writes of a verdict."""
+    return {name: getattr(verdict, name) for name in _OF_THE_VERDICT}
 
 
 def _moderator() -> Moderator:
@@ -78,7 +83,12 @@ def _check_query_encoding() -> None:
 
 def _count(verdict: Verdict) -> None:
     g.decision = verdict.decision
+    for count in counts_of(verdict):
+        count()
+
+
+def counts_of(verdict: Verdict) -> list[Callable[[], None]]:
+    """Give what to call for each verdict like this one."""
     name = verdict.classification.classifier.name
-    metrics.DECISIONS.labels(name, verdict.decision).inc()
-    for reason in verdict.reasons:
-        metrics.REASONS.labels(name, reason.label, reason.action).inc()
+    reasons = (metrics.REASONS.labels(name, each.label, each.action) for each in verdict.reasons)
+    return [counter.inc for counter in (metrics.DECISIONS.labels(name, verdict.decision), *reasons)]

@@ -9,15 +9,21 @@ CONTENT_SECURITY_POLICY: Final = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+}
+"""Forbid caching, sniffing, framing and foreign content."""
+
 
 def install_headers(app: Flask) -> None:
-    """Forbid caching, sniffing, framing and foreign content, unless a view says otherwise."""
+    """Give every answer ``HEADERS``, unless a view says otherwise."""
     app.after_request(_complete)
 
 
 def _complete(response: Response) -> Response:
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     return response

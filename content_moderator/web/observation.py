@@ -1,13 +1,12 @@
 """Each request gets an id, is counted and timed, and leaves one line in the log, without its text."""
 
 import re
+import secrets
 import time
-import uuid
 from typing import Final
 
 import structlog
 from flask import Flask, Response, g, request
-from werkzeug.datastructures import Headers
 
 from content_moderator import metrics
 from content_moderator.core.classification import CacheOutcome
@@ -30,6 +29,51 @@ def install_observation(app: Flask) -> None:
     _initialise(app)
 
 
+def request_id_of(given: str | None) -> str:
+    """Take over the id that the caller has given to its request, or make one."""
+    return given if given and _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
+
+
+def timing_headers(seconds: float, outcome: CacheOutcome | None) -> dict[str, str]:
+    """Tell how long it took and how the cache took part, where browsers and caches look for it."""
+    timing = f"total;dur={seconds * 1000:.2f}"
+    if outcome is None:
+        return {"Server-Timing": timing}
+    headers = {"Server-Timing": f'{timing}, cache;desc="{outcome.status}"'}
+    if outcome.age_seconds is not None:
+        headers["Age"] = str(int(outcome.age_seconds))
+    return headers
+
+
+def write_line(
+    endpoint: str,
+    method: str,
+    status: int,
+    seconds: float,
+    *,
+    code: str | None = None,
+    decision: str | None = None,
+    cache: str | None = None,
+) -> None:
+    """Write the one line of a request. The query is left out: it may hold the text."""
+    _log.info(
+        "request",
+        endpoint=endpoint,
+        method=method,
+        status=status,
+        code=code,
+        decision=decision,
+        cache=cache,
+        duration_ms=round(seconds * 1000, 3),
+    )
+
+
+def bind_request_id(request_id: str) -> None:
+    """Let every line that is written while a request is answered have its id."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
 def _initialise(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
         metrics.HTTP_REQUEST_SECONDS.labels(rule.endpoint)
@@ -40,10 +84,8 @@ def _initialise(app: Flask) -> None:
 
 def _begin() -> None:
     g.started = time.perf_counter()
-    given = request.headers.get(REQUEST_ID_HEADER, "")
-    g.request_id = given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    g.request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
+    bind_request_id(g.request_id)
     metrics.HTTP_REQUESTS_IN_PROGRESS.inc()
     counter = metrics.METHOD_CALLS.get(request.endpoint or "")
     if counter and request.method != "OPTIONS":
@@ -55,36 +97,22 @@ def _finish(response: Response) -> Response:
     endpoint = request.endpoint or _NO_ENDPOINT
     method = request.method if request.method in _METHODS else "other"
     status = f"{response.status_code // 100}xx"
+    outcome = g.get("cache")
     metrics.HTTP_REQUESTS.labels(endpoint, method, status).inc()
     metrics.HTTP_REQUEST_SECONDS.labels(endpoint).observe(seconds)
     response.headers[REQUEST_ID_HEADER] = g.request_id
-    response.headers["Server-Timing"] = f"total;dur={seconds * 1000:.2f}"
-    if outcome := g.get("cache"):
-        tell_cache(response.headers, outcome)
+    response.headers.update(timing_headers(seconds, outcome))
     if current_state().settings.logging.requests:
-        _write_line(response, endpoint, method, seconds)
+        write_line(
+            endpoint,
+            method,
+            response.status_code,
+            seconds,
+            code=g.get("error_code"),
+            decision=g.get("decision"),
+            cache=outcome.status if outcome else None,
+        )
     return response
-
-
-def tell_cache(headers: Headers, outcome: CacheOutcome) -> None:
-    """Tell how the cache took part, where caches and browsers look for it."""
-    headers["Server-Timing"] += f', cache;desc="{outcome.status}"'
-    if outcome.age_seconds is not None:
-        headers["Age"] = str(int(outcome.age_seconds))
-
-
-def _write_line(response: Response, endpoint: str, method: str, seconds: float) -> None:
-    """The query is left out: it may hold the text."""
-    _log.info(
-        "request",
-        endpoint=endpoint,
-        method=method,
-        status=response.status_code,
-        code=g.get("error_code"),
-        decision=g.get("decision"),
-        cache=outcome.status if (outcome := g.get("cache")) else None,
-        duration_ms=round(seconds * 1000, 3),
-    )
 
 
 def _leave(_error: BaseException | None) -> None:

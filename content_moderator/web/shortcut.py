@@ -1,0 +1,190 @@
+"""
+Answers what is remembered before Flask is asked.
+
+An identical text is found in a microsecond; routing, validating and serialising around it take two hundred.
+So the plainest of requests, and no other, is looked at here: a POST to /classify with a short JSON body that
+holds a text and nothing else. If its answer is remembered it is sent as it was sent before; if not, or if
+anything at all is out of the ordinary, Flask gets the request as it came. Nothing is decided here that is not
+decided there.
+"""
+
+import io
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+import orjson
+import structlog
+
+from content_moderator import metrics
+from content_moderator.cache.exact import Entry
+from content_moderator.cache.lookup import Lookup
+from content_moderator.cache.memory import Memory
+from content_moderator.core.classification import CacheOutcome
+from content_moderator.core.moderator import Moderator
+from content_moderator.core.text import clean
+from content_moderator.web.classify import counts_of, parts_of
+from content_moderator.web.header import HEADERS
+from content_moderator.web.observation import (
+    REQUEST_ID_HEADER,
+    bind_request_id,
+    request_id_of,
+    timing_headers,
+    write_line,
+)
+from content_moderator.web.schemas import VerdictSchema
+
+ENDPOINT: Final = "classify.classify"
+PATH: Final = "/classify"
+MAX_BYTES: Final = 16_384
+"""Longer bodies are not looked at: hashing them takes as long as what is saved."""
+
+_NOTE_BYTES: Final = 300
+"""What a note takes besides the answer."""
+
+_UNUSUAL: Final = (
+    "HTTP_CACHE_CONTROL",
+    "HTTP_CONTENT_ENCODING",
+    "HTTP_EXPECT",
+    "HTTP_TRANSFER_ENCODING",
+    "QUERY_STRING",
+)
+
+_HEADERS: Final = tuple(HEADERS.items())
+
+_Environ = dict[str, Any]
+_StartResponse = Callable[..., Any]
+_Application = Callable[[_Environ, _StartResponse], Iterable[bytes]]
+
+_log = structlog.get_logger(__name__)
+
+
+class _Note(NamedTuple):
+    """
+    An answer that has been sent.
+
+    Args:
+        body: Its JSON up to the id of the request.
+        decision: What was decided.
+        counts: What to call each time that it is sent.
+    """
+
+    body: bytes
+    decision: str
+    counts: list[Callable[[], None]]
+
+
+class Shortcut:
+    """
+    A WSGI application around Flask's.
+
+    Args:
+        application: Flask's.
+        memory: What is remembered.
+        moderator: Judges what is remembered.
+        max_text_chars: Longer texts are Flask's to refuse.
+        log_requests: Whether each request leaves a line.
+    """
+
+    def __init__(
+        self,
+        application: _Application,
+        *,
+        memory: Memory,
+        moderator: Moderator,
+        max_text_chars: int,
+        log_requests: bool,
+    ) -> None:
+        self._application = application
+        self._memory = memory
+        self._moderator = moderator
+        self._max_text_chars = max_text_chars
+        self._log_requests = log_requests
+        self._schema = VerdictSchema(exclude=("request_id",))
+        self._calls = metrics.METHOD_CALLS[ENDPOINT]
+        self._requests = metrics.HTTP_REQUESTS.labels(ENDPOINT, "POST", "2xx")
+        self._seconds = metrics.HTTP_REQUEST_SECONDS.labels(ENDPOINT)
+
+    def __call__(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        started = time.perf_counter()
+        if not _is_plain(environ):
+            return self._application(environ, start_response)
+        body = _read(environ)
+        if (text := self._text(body)) is not None:
+            lookup = Lookup("exact")
+            if (entry := self._memory.entry(text)) is not None:
+                lookup.end("hit")
+                return self._answer(environ, start_response, text, entry, started)
+        environ["wsgi.input"] = io.BytesIO(body)
+        return self._application(environ, start_response)
+
+    def _text(self, body: bytes) -> str | None:
+        """Give the cleaned text of a body that holds nothing else."""
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+        if not isinstance(value, dict) or len(value) != 1:
+            return None
+        text = value.get("text")
+        return clean(text) if isinstance(text, str) and len(text) <= self._max_text_chars else None
+
+    def _answer(
+        self, environ: _Environ, start_response: _StartResponse, text: str, entry: Entry, started: float
+    ) -> list[bytes]:
+        note = entry.note
+        if not isinstance(note, _Note):
+            note = self._note(entry)
+            self._memory.annotate(text, entry, note, len(note.body) + _NOTE_BYTES)
+        request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID"))
+        body = b'%b,"request_id":"%b"}\n' % (note.body, request_id.encode())
+        outcome = CacheOutcome("exact", 0, self._memory.age(entry))
+        self._calls.inc()
+        for count in note.counts:
+            count()
+        self._requests.inc()
+        seconds = time.perf_counter() - started
+        self._seconds.observe(seconds)
+        if self._log_requests:
+            bind_request_id(request_id)
+            write_line(ENDPOINT, "POST", 200, seconds, decision=note.decision, cache="exact")
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            (REQUEST_ID_HEADER, request_id),
+            *timing_headers(seconds, outcome).items(),
+            *_HEADERS,
+        ]
+        start_response("200 OK", headers)
+        return [body]
+
+    def _note(self, entry: Entry) -> _Note:
+        verdict = self._moderator.judge(self._memory.answer(entry))
+        body = orjson.dumps(self._schema.dump(parts_of(verdict)))
+        return _Note(body[:-1], verdict.decision, counts_of(verdict))
+
+
+def _is_plain(environ: _Environ) -> bool:
+    length = environ.get("CONTENT_LENGTH", "")
+    return (
+        environ["PATH_INFO"] == PATH
+        and environ["REQUEST_METHOD"] == "POST"
+        and environ.get("CONTENT_TYPE") == "application/json"
+        and length.isascii()
+        and length.isdigit()
+        and int(length) <= MAX_BYTES
+        and not any(map(environ.get, _UNUSUAL))
+    )
+
+
+def _read(environ: _Environ) -> bytes:
+    """Read the body; what breaks off is too short, which Flask finds out for itself."""
+    wanted, parts = int(environ["CONTENT_LENGTH"]), []
+    try:
+        while wanted > 0 and (part := environ["wsgi.input"].read(wanted)):
+            parts.append(part)
+            wanted -= len(part)
+    except Exception as error:  # noqa: BLE001  (each server has its own for a connection that broke)
+        _log.debug("body_broke_off", exception=type(error).__name__)
+    return b"".join(parts)
