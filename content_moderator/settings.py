@@ -164,7 +164,7 @@ class SimilarCacheSettings:
     max_ratio: float = _number(0.15, low=0.01, high=0.5)
     min_chars: int = _integer(16, low=8, high=10_000)
     max_chars: int = _integer(2000, low=8, high=20_000)
-    max_candidates: int = _integer(1000, low=1, high=100_000)
+    max_candidates: int = _integer(150, low=1, high=100_000)
     guard_delta: float = _number(0.1, low=0.0, high=1)
     guard_digits: bool = _flag(False)
     sample_rate: float = _number(0.02, low=0.0, high=1)

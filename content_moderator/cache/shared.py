@@ -15,7 +15,7 @@ from content_moderator.cache.record import Record, read_record, write_record
 from content_moderator.cache.script import FILE, FIND, LOOK_UP
 from content_moderator.cache.seal import BrokenSealError, NoSeal, Seal, SecretSeal
 from content_moderator.cache.server import Script, Server
-from content_moderator.cache.similar import Nearness, segments, windows
+from content_moderator.cache.similar import Nearness, places, segments
 from content_moderator.core.classification import ClassifierIdentity
 from content_moderator.core.label import Label
 from content_moderator.settings import Secret, Settings
@@ -180,22 +180,19 @@ class SharedCache:
     def _segments(self, folded: str) -> list[bytes]:
         cut = segments(len(folded), self._nearness.edits(len(folded)))
         return [
-            self._place(len(folded), number, folded[begin : begin + length])
-            for number, (begin, length) in enumerate(cut)
+            self._place(number, folded[begin : begin + length]) for number, (begin, length) in enumerate(cut)
         ]
 
     def _places(self, folded: str) -> list[bytes]:
         """Give the keys under which the segments of a near text may be filed."""
-        chars = len(folded)
         return [
-            self._place(filed, window.segment, folded[begin : begin + window.length])
-            for filed in self._nearness.lengths(chars)
-            for window in windows(chars, filed, self._nearness.edits(filed))
-            for begin in range(window.first, window.behind)
+            self._place(number, folded[begin : begin + length])
+            for number, first, behind, length in places(len(folded), self._nearness)
+            for begin in range(first, behind)
         ]
 
-    def _place(self, chars: int, number: int, segment: str) -> bytes:
-        return _SEGMENT + self._keys.key(f"{chars}:{number}", segment)
+    def _place(self, number: int, segment: str) -> bytes:
+        return _SEGMENT + self._keys.key(str(number), segment)
 
 
 def _bytes(secret: Secret | None) -> bytes:

@@ -10,7 +10,6 @@ Source:
     segments, and the substrings of section 4.4 ("multi-match-aware").
 """
 
-import random
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,8 +22,8 @@ from rapidfuzz.distance import Levenshtein
 
 from content_moderator.settings import SimilarCacheSettings
 
-TEXT_BYTES: Final = 330
-SEGMENT_BYTES: Final = 105
+TEXT_BYTES: Final = 260
+SEGMENT_BYTES: Final = 95
 """What a text and each of its segments take besides the characters: measured by ``benchmarks.cache``."""
 
 
@@ -127,6 +126,22 @@ def windows(chars: int, filed_chars: int, edits: int) -> tuple[Window, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=8192)
+def places(chars: int, nearness: Nearness) -> tuple[Window, ...]:
+    """
+    Tell which substrings of a text of *chars* characters to look up.
+
+    Filed texts of many lengths are within reach. Their windows overlap, so one look-up serves them all: for
+    each number and length of a segment, from the first place where one may begin to the last.
+    """
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for filed_chars in nearness.lengths(chars):
+        for number, first, behind, length in windows(chars, filed_chars, nearness.edits(filed_chars)):
+            low, high = found.get((number, length), (first, behind))
+            found[number, length] = min(low, first), max(high, behind)
+    return tuple(Window(number, *span, length) for (number, length), span in found.items())
+
+
 def nearest(text: str, candidates: Sequence[tuple[bytes, str]], nearness: Nearness) -> Match | None:
     """
     Compare *text* with each candidate, a key and a text.
@@ -167,9 +182,8 @@ class SimilarIndex:
         self.nearness = Nearness(settings.max_edits, settings.max_ratio)
         self._max_candidates = settings.max_candidates
         self._lock = threading.Lock()
-        self._salts = [random.getrandbits(61) for _ in range(settings.max_edits + 1)]
-        # By length: a table for all would stand still for a second whenever it grows.
-        self._tables: dict[int, _Table] = {}
+        # By number and length of the segment: a table for all would stand still for a second when it grows.
+        self._tables: dict[tuple[int, int], _Table] = {}
         self._texts: dict[int, tuple[bytes, str]] = {}
         self._numbers: dict[bytes, int] = {}
         self._next = 0
@@ -189,9 +203,8 @@ class SimilarIndex:
             self._next += 1
             self._texts[number] = key, text
             self._numbers[key] = number
-            table = self._tables.setdefault(len(text), {})
-            for code in self._codes(text):
-                self._file(table, code, number)
+            for place, code in self._codes(text):
+                self._file(self._tables.setdefault(place, {}), code, number)
 
     def remove(self, key: bytes) -> None:
         """Forget the text of *key*, if there is one."""
@@ -214,11 +227,21 @@ class SimilarIndex:
         """Collect texts that share a segment; the rarest segments first, if there are too many."""
         alone: set[int] = set()
         shared: list[list[int]] = []
-        for posting in self._postings(text):
-            if isinstance(posting, int):
-                alone.add(posting)
-            else:
-                shared.append(posting)
+        for number, first, behind, length in places(len(text), self.nearness):
+            if (table := self._tables.get((number, length))) is None:
+                continue
+            find = table.get
+            # One expression: this runs some hundred times for each look-up.
+            found = [
+                posting
+                for begin in range(first, behind)
+                if (posting := find(hash(text[begin : begin + length]))) is not None
+            ]
+            for posting in found:
+                if isinstance(posting, int):
+                    alone.add(posting)
+                else:
+                    shared.append(posting)
         shared.sort(key=len)
         for numbers in shared:
             room = self._max_candidates - len(alone)
@@ -227,28 +250,14 @@ class SimilarIndex:
             alone.update(numbers[-room:])
         return alone
 
-    def _postings(self, text: str) -> Iterator[_Posting]:
-        chars = len(text)
-        for filed_chars in self.nearness.lengths(chars):
-            if (table := self._tables.get(filed_chars)) is None:
-                continue
-            for segment, first, behind, length in windows(
-                chars, filed_chars, self.nearness.edits(filed_chars)
-            ):
-                salt = self._salts[segment]
-                for begin in range(first, behind):
-                    posting = table.get(hash(text[begin : begin + length]) ^ salt)
-                    if posting is not None:
-                        yield posting
-
-    def _codes(self, text: str) -> Iterator[int]:
+    def _codes(self, text: str) -> Iterator[tuple[tuple[int, int], int]]:
         """
-        Give a code for each segment.
+        Give the table and the code of each segment.
 
         Python's hash of a text is keyed anew in each process: nobody outside can make two collide.
         """
         for number, (begin, length) in enumerate(segments(len(text), self.nearness.edits(len(text)))):
-            yield hash(text[begin : begin + length]) ^ self._salts[number]
+            yield (number, length), hash(text[begin : begin + length])
 
     def _file(self, table: _Table, code: int, number: int) -> None:
         posting = table.get(code)
@@ -266,11 +275,11 @@ class SimilarIndex:
         if number is None:
             return
         _, text = self._texts.pop(number)
-        table = self._tables[len(text)]
-        for code in self._codes(text):
+        for place, code in self._codes(text):
+            table = self._tables[place]
             self._unfile(table, code, number)
-        if not table:
-            del self._tables[len(text)]
+            if not table:
+                del self._tables[place]
 
     @staticmethod
     def _unfile(table: _Table, code: int, number: int) -> None:

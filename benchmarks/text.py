@@ -1,0 +1,78 @@
+"""Makes texts for measurements: words of a made-up language with the frequencies of a real one."""
+
+import itertools
+import random
+from collections.abc import Iterator
+
+SYLLABLES = (
+    "ba",
+    "to",
+    "re",
+    "mi",
+    "con",
+    "ter",
+    "al",
+    "in",
+    "es",
+    "the",
+    "or",
+    "an",
+    "ing",
+    "ly",
+    "su",
+    "per",
+)
+WORDS = 8000
+
+
+class Writer:
+    """
+    Writes texts.
+
+    Args:
+        seed: The same seed writes the same texts.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        # Zipf's law: the n-th most frequent word is n times as rare as the first.
+        self._words = [self._word() for _ in range(WORDS)]
+        self._weights = list(itertools.accumulate(1 / rank for rank in range(1, WORDS + 1)))
+
+    def _word(self) -> str:
+        return "".join(self._random.choices(SYLLABLES, k=self._random.randint(1, 4)))
+
+    def text(self, shortest: int = 20, longest: int = 400) -> str:
+        """Write a text of so many characters, all lengths alike."""
+        chars = self._random.randint(shortest, longest)
+        words, size = list[str](), 0
+        while size < chars:
+            words += self._random.choices(self._words, cum_weights=self._weights, k=1 + chars // 16)
+            size = sum(map(len, words)) + len(words)
+        return " ".join(words)[:chars].strip().ljust(shortest, "a")
+
+    def texts(self, count: int) -> Iterator[str]:
+        """Write many."""
+        return (self.text() for _ in range(count))
+
+    def edited(self, text: str, edits: int) -> str:
+        """Replace, insert or delete so many characters."""
+        letters = list(text)
+        for _ in range(edits):
+            place = self._random.randrange(len(letters))
+            kind = self._random.randrange(3)
+            if kind == 0:
+                letters[place] = self._random.choice("abcdefghij")
+            elif kind == 1:
+                letters.insert(place, self._random.choice("abcdefghij"))
+            else:
+                del letters[place]
+        return "".join(letters)
+
+    def choose(self, texts: list[str], count: int) -> list[str]:
+        """Choose some, each as likely as any other."""
+        return self._random.choices(texts, k=count)
+
+    def number(self, low: int, high: int) -> int:
+        """Give a number from *low* to *high*."""
+        return self._random.randint(low, high)
