@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 export MODERATOR_ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check format lock model evaluate bench bench-upstream clean
+.PHONY: help run test lint types check format lock model evaluate bench bench-cache bench-upstream clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench: $(VENV)/.runtime build/peer ## Measure requests/s against a bare WSGI cal
 
 bench-upstream: $(VENV)/.runtime build/peer ## Measure against a slow upstream, beside FastAPI (needs wrk)
 	$(BIN)/python -m benchmarks.upstream
+
+bench-cache: $(VENV)/.runtime ## Measure look-ups among a million texts, and what a trace saves
+	$(BIN)/python -m benchmarks.cache
+	$(BIN)/python -m benchmarks.trace
 
 build/peer: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $@
