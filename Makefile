@@ -53,6 +53,7 @@ bench-upstream: $(VENV)/.runtime build/peer ## Measure against a slow upstream, 
 bench-cache: $(VENV)/.runtime ## Measure look-ups among a million texts, and what a trace saves
 	$(BIN)/python -m benchmarks.cache
 	$(BIN)/python -m benchmarks.trace
+	$(BIN)/python -m benchmarks.shared
 
 build/peer: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $@

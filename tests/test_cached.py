@@ -353,6 +353,12 @@ def test_wrong_number_of_answers_is_an_error() -> None:
         cached(Short()).classify([TEXT])
 
 
+def test_memory_without_near_copies_recalls_none() -> None:
+    memory = Memory(ExactCacheSettings(), KOALA)
+    memory.remember([(TEXT, Oracle().classify([TEXT])[0])])
+    assert memory.recall_similar(COPY) is None
+
+
 def test_embedded_classifier_has_no_use_for_fallback() -> None:
     line = build_line(Settings())
     assert isinstance(line.classifier, Cached)

@@ -78,6 +78,24 @@ def test_entry_is_replaced_not_added() -> None:
     assert (len(kept), kept.size) == (1, ENTRY_BYTES)
 
 
+def test_note_takes_room_from_others() -> None:
+    clock, dropped = Clock(), list[bytes]()
+    kept = cache(clock, dropped, max_bytes=100_000)
+    put(kept, clock, b"a", b"b", size=45_000)
+    entry = kept.get(b"a")
+    assert entry is not None
+    kept.annotate(b"a", entry, "a note", 20_000)
+    assert (entry.note, dropped, kept.size) == ("a note", [b"b"], 65_000)
+    kept.annotate(b"a", entry, "another", 20_000)
+    assert (entry.note, kept.size) == ("a note", 65_000)
+    kept.annotate(b"b", entry, "of what is gone", 1)
+    put(kept, clock, b"c", size=10_000)
+    large = kept.get(b"c")
+    assert large is not None
+    kept.annotate(b"c", large, "too large", 90_001)
+    assert (large.note, dropped) == (None, [b"b"])
+
+
 def test_threads_do_not_break_the_books() -> None:
     kept = ExactCache(ExactCacheSettings(max_entries=50, ttl_seconds=1))
 

@@ -53,6 +53,33 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
         pytest.param("Meet a 25yo in the park", "Meet a 15yo in the park", "numbers", id="age with letters"),
         pytest.param("Take 2 pills today", "Take 9 pills today", "numbers", id="dose"),
         pytest.param("I see 5 ways out", "I see 0 ways out", "numbers", id="nothing"),
+        pytest.param("Pay 99 yen at the door", "Pay 100 yen at the door", None, id="more figures"),
+        pytest.param("It costs $17 at the door", "It costs $21 at the door", None, id="money is no age"),
+        pytest.param(
+            "I'm 17 and I am alone", "I'm 21 and I am alone", "numbers", id="age without a word for it"
+        ),
+        pytest.param("That is how we do it", "That si how we do it", "words", id="slip in too short a word"),
+        pytest.param("You sound like an as to me", "You sound like an asss to me", "words", id="drawn out"),
+        pytest.param(
+            "Join us, 18+ only, tonight", "Join us, 13+ only, tonight", "numbers", id="age with a sign"
+        ),
+        pytest.param(
+            "A chat with f18 at noon", "A chat with f13 at noon", "numbers", id="age behind a letter"
+        ),
+        pytest.param("Born in 1985 by the sea", "Born in 2015 by the sea", "numbers", id="year of birth"),
+        pytest.param(
+            "Next week is 9/12 again",
+            "Next week is 9/11 again",
+            "numbers",
+            id="a date that stands for a deed",
+        ),
+        pytest.param("I h8 the lot of you here", "I h9 the lot of you here", "words", id="digit for a sound"),
+        pytest.param(
+            "Who're you waiting for", "Whore you waiting for", "weighed", id="apostrophe in a bad word"
+        ),
+        pytest.param(
+            "Nous allons embrasser ma tante", "Nous allons embraser ma tante", "words", id="another language"
+        ),
         pytest.param("Bus 87 is late again", "Bus 88 is late again", "numbers", id="a code of hate"),
         pytest.param(
             "He'll be here at noon", "Hell be here at noon", "words", id="apostrophe of another word"

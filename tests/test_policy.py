@@ -1,14 +1,17 @@
 """From scores to a decision."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from content_moderator.core.classification import Classification, is_probability
 from content_moderator.core.label import HARMS, Label
+from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Policy, Rule
 from content_moderator.errors import BadReplyError
-from tests.fake import HARMLESS, IDENTITY
+from tests.fake import HARMLESS, IDENTITY, FakeClassifier
 
 
 def classification(**named: float) -> Classification:
@@ -83,3 +86,12 @@ def test_scores_are_complete_and_cannot_be_changed() -> None:
     assert made.scores[Label.S] == HARMLESS[Label.S]
     with pytest.raises(TypeError):
         made.scores[Label.S] = 1.0  # type: ignore[index]
+
+
+def test_wrong_number_of_answers_is_no_verdict() -> None:
+    class Short(FakeClassifier):
+        def classify(self, texts: Sequence[str]) -> list[Classification]:
+            return super().classify(texts)[1:]
+
+    with pytest.raises(BadReplyError):
+        Moderator(Short(), {"embedded": Policy({})}).moderate(["one", "two"])

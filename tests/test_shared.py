@@ -1,6 +1,8 @@
 """What workers and machines share on a real server, and that nothing that befalls it befalls a caller."""
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -295,6 +297,39 @@ def test_segments_lead_to_the_newest_texts_only(server: RedisServer) -> None:
     with server.client as client:
         longest = max(client.strlen(name) for name in server.keys("s"))
     assert longest <= 32 * 20
+
+
+def test_more_at_once_than_connections_is_a_miss(server: RedisServer) -> None:
+    before = failures()
+    line = Server(settings(server, max_connections=1).cache.shared)
+    shared = SharedCache(settings(server), KOALA, line)
+    taken = line._client.connection_pool.get_connection()
+    assert shared.get([TEXT]).records == [None]
+    assert failed_since(before) == {"busy": 1}
+    line._client.connection_pool.release(taken)
+    assert shared.get([TEXT]).leased == [0]
+
+
+def test_server_that_still_loads_is_left_alone(tmp_path: Path) -> None:
+    before = failures()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        line = Server(SharedCacheSettings(url=url, timeout_seconds=2, pause_seconds=30))
+
+        def load() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"-LOADING Redis is loading the dataset in memory\r\n")
+                connection.recv(1)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        shared = SharedCache(Settings(), KOALA, line)
+        assert [shared.get([TEXT]).records for _ in range(3)] == [[None]] * 3
+        line._client.close()
+        thread.join(5)
+    assert failed_since(before) == {"unavailable": 1}
 
 
 def test_refused_password_is_no_error(tmp_path: Path) -> None:

@@ -96,6 +96,9 @@ def test_crafted_texts_do_not_make_a_look_up_long() -> None:
     text = "zq" * 14 + "y" + "the same end of all of them" * 3
     assert len(index._candidates(text)) <= 50
     assert index.find(text) == Match(b"wanted", "zq" * 14 + "x" + "the same end of all of them" * 3, 1)
+    for key in list(index._numbers):
+        index.remove(key)
+    assert index._tables == {}
 
 
 @pytest.mark.parametrize(

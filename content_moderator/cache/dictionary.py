@@ -3,6 +3,7 @@
 import zlib
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -10,6 +11,9 @@ from typing import Final
 from content_moderator.core.spacing import is_frequent
 
 FINGERPRINT_BYTES: Final = 3
+
+ENGLISH_SHARE: Final = 0.7
+"""Of the words of a text that are known, from which on it is taken for English."""
 
 
 def is_word(word: str) -> bool:
@@ -21,10 +25,21 @@ def is_word(word: str) -> bool:
     Source:
         SCOWL, in its American and British English lists; training/dictionary.py writes the file.
     """
+    return in_dictionary(word) or is_frequent(word)
+
+
+def in_dictionary(word: str) -> bool:
+    """Tell whether *word*, in lower case, is in the dictionary."""
     wanted = fingerprint(word)
     known = _known()
     place = bisect_left(known, wanted)
-    return (place < len(known) and known[place] == wanted) or is_frequent(word)
+    return place < len(known) and known[place] == wanted
+
+
+def mostly_words(tokens: Sequence[str]) -> bool:
+    """Tell whether most of the words of a text are English, so that what is none is likely to be a slip."""
+    words = [token for token in tokens if token.isalpha()]
+    return sum(map(is_word, words)) >= ENGLISH_SHARE * len(words)
 
 
 def word_set(words: str) -> frozenset[str]:

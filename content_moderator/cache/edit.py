@@ -7,7 +7,7 @@ from typing import Final
 
 from rapidfuzz.distance import Levenshtein
 
-from content_moderator.cache.dictionary import word_set
+from content_moderator.cache.dictionary import in_dictionary
 from content_moderator.core.text import normalise
 
 _TOKEN: Final = re.compile(r"[\w']+|[^\s\w]")
@@ -27,14 +27,6 @@ _LEAD: Final = re.compile(
 _TAIL: Final = re.compile(
     r"(?: (?:(?:many )?thanks|thank you|(?:(?:best|kind) )?regards|cheers|bye|goodbye|please|pls|thx|ty))+$"
 )
-
-
-_OTHER_BARE: Final = word_set(
-    """
-    hell shell ill well were wed id shed wont cant its lets
-    """
-)
-"""Words that an apostrophe makes others of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,8 @@ class Change:
     def is_apostrophe(self) -> bool:
         """Whether nothing but an apostrophe was forgotten: "dont", but not "hell" for "he'll"."""
         bare = [token.replace("'", "") for token in self.removed]
-        return bare == [token.replace("'", "") for token in self.added] and _OTHER_BARE.isdisjoint(bare)
+        same = bare == [token.replace("'", "") for token in self.added]
+        return same and not any(map(in_dictionary, bare))
 
     @property
     def words_that_may_weigh(self) -> list[str]:

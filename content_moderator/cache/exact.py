@@ -105,7 +105,7 @@ class ExactCache:
                 self._drop(key, "replaced")
             if entry.size > self._settings.max_bytes:
                 return False
-            self._make_room(entry.size)
+            self._make_room(entry.size, entries=1)
             self._entries[key] = entry
             self._bytes += entry.size
             self._show()
@@ -114,17 +114,18 @@ class ExactCache:
     def annotate(self, key: bytes, entry: Entry, note: object, size: int) -> None:
         """Keep with an entry what was made of it, of *size* bytes, to be found there by the next who asks."""
         with self._lock:
-            if (
-                self._entries.get(key) is entry
-                and entry.note is None
-                and self._bytes + size <= self._settings.max_bytes
-            ):
+            if self._entries.get(key) is not entry or entry.note is not None:
+                return
+            if entry.size + size <= self._settings.max_bytes:
+                # It was used just now: others go before it does.
+                self._entries.move_to_end(key)
+                self._make_room(size, entries=0)
                 entry.note = note
                 entry.size += size
                 self._bytes += size
 
-    def _make_room(self, size: int) -> None:
-        while len(self._entries) >= self._settings.max_entries:
+    def _make_room(self, size: int, *, entries: int) -> None:
+        while len(self._entries) + entries > self._settings.max_entries:
             self._drop(next(iter(self._entries)), "entries")
         while self._bytes + size > self._settings.max_bytes:
             self._drop(next(iter(self._entries)), "bytes")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from content_moderator import metrics
+from content_moderator.cache.dictionary import mostly_words
 from content_moderator.cache.edit import Change, changes, tokens_of
 from content_moderator.cache.number import numbers_alike, numbers_in
 from content_moderator.cache.slip import Hazards, is_slip
@@ -99,7 +100,8 @@ class Guard:
         if numbers and not any(map(self._hazards.spelled_by, (before, after))):
             alike = numbers_alike(*numbers, old, new) and not self._settings.guard_digits
             return None if alike else "numbers"
-        return None if is_slip(before, after, self._hazards) else "words"
+        slip = is_slip(before, after, self._hazards) and mostly_words(old)
+        return None if slip else "words"
 
     def _refusal_by_scores(
         self, text: str, remembered: str, words: list[str], answer: Mapping[Label, float]

@@ -23,9 +23,6 @@ class NearCache:
         self._guard = guard
         self._index = SimilarIndex(settings)
 
-    def __len__(self) -> int:
-        return len(self._index)
-
     def folded(self, text: str) -> str | None:
         """Fold a cleaned text for comparison; None if it is too short, too long or disguised."""
         if not self._settings.min_chars <= len(text) <= self._settings.max_chars:

@@ -18,9 +18,12 @@ _TELLING_BEFORE: Final = frozenset({"%", "/", "percent", "words"})
 
 _TELLING_THEN: Final = frozenset({"13", "14", "41", "50", "52"})
 
+_SLOGANS: Final = ("9/11", "7/7", "1/6", "13/", "/88", "/50", "/52", "/90")
+
 _COUNTED_HARM: Final = re.compile(
     r"(?:pill|tablet|capsule|dos(?:e|age|ing)|overdos|insulin|paracetamol|acetaminophen|ibuprofen|aspirin|tylenol|xanax"
-    r"|vodka|whisk|drink|calori|weigh|floor|storey|stories|roof|reason)|(?:mg|mcg|kcal|kgs?|lbs?|pounds)$"
+    r"|vodka|whisk|drink|calori|weigh|floor|storey|stories|roof|reason"
+    r"|born|birth|clean$|sober$)|(?:mg|mcg|kcal|kgs?|lbs?|pounds)$"
 )
 _AGED: Final = word_set(
     """
@@ -34,16 +37,14 @@ _AGED: Final = word_set(
 _AGE_BEFORE: Final = word_set(
     """
     i'm im am is she's he's shes hes was be turned turning turn only just are barely almost nearly
-    under over
+    under over sweet
     """
 )
-_AGE_BEHIND: Final = word_set(
-    """
-    yo y yr yrs f m
-    """
-)
+_AGE_BESIDE: Final = frozenset({"yo", "y", "yr", "yrs", "f", "m"})
+"""An age may be written in one with these, before or behind it: "15yo", "f15"."""
+
 _CODE: Final = re.compile(
-    r"(?P<lead>|[a-z](?=[0-9])|[a-z]{2}(?=[0-9]{3}))(?P<number>[0-9]+)(?P<tail>(?:[a-z]{1,3})?)"
+    r"(?P<lead>|[a-z](?=[0-9]{2})|[a-z]{2}(?=[0-9]{3}))(?P<number>[0-9]+)(?P<tail>(?:[a-z]{1,3})?)"
 )
 """Few letters beside a number; more, or more mixed, could be read as a word with digits for letters."""
 
@@ -84,7 +85,7 @@ def numbers_alike(before: str, after: str, old: Sequence[str], new: Sequence[str
         old: The words of the one text.
         new: Of the other.
     """
-    if _is_telling(before, old) or _is_telling(after, new):
+    if _is_telling(before, old) or _is_telling(after, new) or _slogans(old) != _slogans(new):
         return False
     if any(_COUNTED_HARM.match(word) for word in old):
         return False
@@ -98,13 +99,18 @@ def _is_telling(number: str, tokens: Sequence[str]) -> bool:
     return plain in _TELLING or (plain in _TELLING_THEN and not followed.isdisjoint(_TELLING_BEFORE))
 
 
+def _slogans(tokens: Sequence[str]) -> list[bool]:
+    written = "".join(tokens)
+    return [slogan in written for slogan in _SLOGANS]
+
+
 def _may_be_age(number: str, tokens: Sequence[str]) -> bool:
     if len(number) > 2:  # noqa: PLR2004  (figures)
         return False
     if not _AGED.isdisjoint(tokens):
         return True
     for place, token in enumerate(tokens):
-        if token.startswith(number) and token[len(number) :] in _AGE_BEHIND:
+        if token.replace(number, "", 1) in _AGE_BESIDE or tokens[place : place + 2] == [number, "+"]:
             return True
         if token == number and _MONEY_OR_SHARE.isdisjoint(tokens[max(0, place - 1) : place + 2]):
             return place == 0 or tokens[place - 1] in _AGE_BEFORE

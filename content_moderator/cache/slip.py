@@ -10,10 +10,9 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import OSA, Editop, Levenshtein
 
-from content_moderator.cache.dictionary import is_word
+from content_moderator.cache.dictionary import in_dictionary, is_word
 
 _HARMFUL: Final = frozenset({"aversion", "dehumanise", "insult", "selfharm", "violence"})
-_MIN_UNKNOWN_CHARS: Final = 7
 _SHORT_CHARS: Final = 3
 _LONG_CHARS: Final = 8
 _DIGITS_FOR_LETTERS: Final = str.maketrans("0134578", "oieastb")
@@ -50,7 +49,7 @@ class Hazards:
         self._long = [word for word in self._words if len(word) > _SHORT_CHARS]
         self._short = {"".join(sorted(word)) for word in self._words if len(word) <= _SHORT_CHARS}
 
-    def __contains__(self, word: str) -> bool:
+    def __contains__(self, word: object) -> bool:
         return word in self._words
 
     def spelled_by(self, code: str) -> bool:
@@ -80,22 +79,21 @@ def is_slip(one: str, other: str, hazards: Hazards) -> bool:
     """
     if not all(word.isascii() and word.isalpha() for word in (one, other)):
         return False
-    one, other = _STRETCHED.sub(r"\1", one), _STRETCHED.sub(r"\1", other)
-    if one == other:
-        return one not in hazards
+    if _STRETCHED.search(one + " " + other):
+        return _is_stretched(one, other, hazards)
     known = [is_word(word) for word in (one, other)]
-    if all(known):
+    if sum(known) != 1:
         return False
-    if any(known):
-        word, slip = (one, other) if known[0] else (other, one)
-        return _is_slip_for(slip, word) and word not in hazards and not hazards.near(slip, word)
-    return (
-        min(len(one), len(other)) >= _MIN_UNKNOWN_CHARS
-        and one[0] == other[0]
-        and OSA.distance(one, other) == 1
-        and (_is_slip_for(one, other) or _is_slip_for(other, one))
-        and not hazards.near(one, other)
-        and not hazards.near(other, one)
+    word, slip = (one, other) if known[0] else (other, one)
+    return _is_slip_for(slip, word) and word not in hazards and not hazards.near(slip, word)
+
+
+def _is_stretched(one: str, other: str, hazards: Hazards) -> bool:
+    """Tell whether one word was drawn out of the other, and could be of no third: "sooo", but not "asss"."""
+    short, long = sorted((one, other), key=len)
+    meant = {_STRETCHED.sub(letters, long) for letters in (r"\1", r"\1\1")}
+    return short in meant and not any(
+        hazards.near(word, short) or (word != short and in_dictionary(word)) for word in meant
     )
 
 
