@@ -353,6 +353,18 @@ def test_wrong_number_of_answers_is_an_error() -> None:
         cached(Short()).classify([TEXT])
 
 
+def test_text_whose_answer_is_gone_is_forgotten() -> None:
+    oracle = Oracle()
+    line = build_line(settings("on"), oracle)
+    line.classifier.classify([TEXT])
+    assert line.memory is not None
+    line.memory._exact._entries.clear()
+    for _ in range(2):
+        assert line.memory.recall_similar(COPY) is None
+    assert line.memory._near is not None
+    assert len(line.memory._near._index) == 0
+
+
 def test_memory_without_near_copies_recalls_none() -> None:
     memory = Memory(ExactCacheSettings(), KOALA)
     memory.remember([(TEXT, Oracle().classify([TEXT])[0])])

@@ -141,10 +141,10 @@ def test_other_methods_are_flasks(client: FlaskClient, flask: Counting, method: 
     assert flask.asked == 1
 
 
-def send(client: FlaskClient, stream: io.BytesIO) -> tuple[str, Any]:
-    """Send a body that is announced with the length of BODY."""
+def send(client: FlaskClient, stream: io.BytesIO, length: int = len(BODY)) -> tuple[str, Any]:
+    """Send a body that is announced with a length."""
     environ = create_environ("/classify", method="POST", content_type="application/json")
-    environ |= {"CONTENT_LENGTH": str(len(BODY)), "wsgi.input": stream}
+    environ |= {"CONTENT_LENGTH": str(length), "wsgi.input": stream}
     parts, status, _ = run_wsgi_app(client.application, environ)
     return status, orjson.loads(b"".join(parts))
 
@@ -164,10 +164,13 @@ class Broken(io.BytesIO):
 
 
 @pytest.mark.parametrize("error", [None, OSError("reset")], ids=["short", "reset"])
+@pytest.mark.parametrize("missing", [1, 20], ids=["half", "looks whole"])
 def test_body_that_breaks_off_is_a_clear_error(
-    client: FlaskClient, flask: Counting, error: Exception | None
+    client: FlaskClient, flask: Counting, missing: int, error: Exception | None
 ) -> None:
-    status, answer = send(client, Broken(BODY[:-1], error))
+    """Also where what came could be taken for all of it."""
+    data, length = (BODY[:-1], len(BODY)) if missing == 1 else (BODY, len(BODY) + missing)
+    status, answer = send(client, Broken(data, error), length)
     assert (status, answer["code"]) == ("400 BAD REQUEST", "body_unreadable")
     assert flask.asked == 1
 

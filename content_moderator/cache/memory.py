@@ -99,6 +99,9 @@ class Memory:
             return None
         match = self._near.find(folded)
         entry = self._exact.get(match.key) if match else None
+        if match is not None and entry is None:
+            # It went while its text was being filed.
+            self._near.remove(match.key)
         if match is None or entry is None:
             lookup.end("miss")
             return self._recall_similar_shared(folded)

@@ -9,6 +9,7 @@ decided there.
 """
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
@@ -50,6 +51,7 @@ _UNUSUAL: Final = (
     "QUERY_STRING",
 )
 
+_SHORT: Final = re.compile(r"[0-9]{1,5}")
 _HEADERS: Final = tuple(HEADERS.items())
 
 _Environ = dict[str, Any]
@@ -110,8 +112,9 @@ class Shortcut:
         started = time.perf_counter()
         if not _is_plain(environ):
             return self._application(environ, start_response)
-        body = _read(environ)
-        if (text := self._text(body)) is not None:
+        length = int(environ["CONTENT_LENGTH"])
+        body = _read(environ["wsgi.input"], length)
+        if len(body) == length and (text := self._text(body)) is not None:
             lookup = Lookup("exact")
             if (entry := self._memory.entry(text)) is not None:
                 lookup.end("hit")
@@ -171,18 +174,17 @@ def _is_plain(environ: _Environ) -> bool:
         environ["PATH_INFO"] == PATH
         and environ["REQUEST_METHOD"] == "POST"
         and environ.get("CONTENT_TYPE") == "application/json"
-        and length.isascii()
-        and length.isdigit()
+        and _SHORT.fullmatch(length) is not None
         and int(length) <= MAX_BYTES
         and not any(map(environ.get, _UNUSUAL))
     )
 
 
-def _read(environ: _Environ) -> bytes:
-    """Read the body; what breaks off is too short, which Flask finds out for itself."""
-    wanted, parts = int(environ["CONTENT_LENGTH"]), []
+def _read(stream: Any, wanted: int) -> bytes:
+    """Read the body; one that breaks off is shorter than *wanted*, and Flask's to refuse."""
+    parts = []
     try:
-        while wanted > 0 and (part := environ["wsgi.input"].read(wanted)):
+        while wanted > 0 and (part := stream.read(wanted)):
             parts.append(part)
             wanted -= len(part)
     except Exception as error:  # noqa: BLE001  (each server has its own for a connection that broke)
