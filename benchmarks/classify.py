@@ -20,9 +20,9 @@ TEXT = "I had a lovely day at the lake with my family, and tomorrow we will go a
 def main() -> None:
     """Print a Markdown table."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--seconds", type=int, default=5)
-    arguments.add_argument("--connections", type=int, default=16)
+    arguments.add_argument("--rounds", type=int, default=7)
+    arguments.add_argument("--seconds", type=int, default=4)
+    arguments.add_argument("--connections", type=int, default=32)
     arguments.add_argument("--peer", type=Path, default=Path("build/peer/bin/python"))
     chosen = arguments.parse_args()
     require_wrk()

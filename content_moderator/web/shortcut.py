@@ -28,7 +28,6 @@ from content_moderator.web.classify import counts_of, parts_of
 from content_moderator.web.header import HEADERS
 from content_moderator.web.observation import (
     REQUEST_ID_HEADER,
-    bind_request_id,
     request_id_of,
     timing_headers,
     write_line,
@@ -150,8 +149,8 @@ class Shortcut:
         seconds = time.perf_counter() - started
         self._seconds.observe(seconds)
         if self._log_requests:
-            bind_request_id(request_id)
-            write_line(ENDPOINT, "POST", 200, seconds, decision=note.decision, cache="exact")
+            parts = {"decision": note.decision, "cache": "exact", "request_id": request_id}
+            write_line(ENDPOINT, "POST", 200, seconds, **parts)
         headers = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
