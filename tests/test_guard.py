@@ -80,6 +80,11 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
         pytest.param(
             "Nous allons embrasser ma tante", "Nous allons embraser ma tante", "words", id="another language"
         ),
+        pytest.param("Don't! Stop that noise", "Don't stop that noise", "negation", id="comma at a negation"),
+        pytest.param("We meet at gate 12 now", "We meet at gate 22 now", None, id="number of a thing"),
+        pytest.param(
+            "It is legal at 18 here", "It is legal at 14 here", "numbers", id="age without any word"
+        ),
         pytest.param("Bus 87 is late again", "Bus 88 is late again", "numbers", id="a code of hate"),
         pytest.param(
             "He'll be here at noon", "Hell be here at noon", "words", id="apostrophe of another word"

@@ -8,6 +8,7 @@ then asks the embedded model whether the two texts score alike. docs/cache.md ha
 they were measured at. The same two texts always get the same answer.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
@@ -31,6 +32,8 @@ WEIGHED_FOR_A_LABEL: Final = 0.8
 
 DOUBTFUL: Final = 0.5
 """Probability of any violation from which on the embedded model's doubt about a text counts."""
+
+_WORD_AND_PUNCTUATION: Final = re.compile(r"((?:[.,;:!?] *)*)([\w']+) ?([.,;:!?]*)")
 
 _TELLING: Final = frozenset(
     {"aversion", "dehumanise", "gender", "group", "insult", "oppose", "selfharm", "violence"}
@@ -72,12 +75,26 @@ class Guard:
 
     def _refusal(self, text: str, remembered: str, answer: Mapping[Label, float]) -> Refusal | None:
         new, old = tokens_of(text), tokens_of(remembered)
+        if self._negations(text) != self._negations(remembered):
+            return "negation"
         words: list[str] = []
         for change in changes(old, new):
             if refused := self._refusal_of(change, old, new):
                 return refused
             words += change.words_that_may_weigh
         return self._refusal_by_scores(text, remembered, words, answer)
+
+    def _negations(self, text: str) -> list[tuple[str, ...]]:
+        """
+        List the negations of a text, with the punctuation around each.
+
+        "Don't! Stop hitting him" and "Don't stop hitting him" have the same words.
+        """
+        return [
+            (before, bare, behind)
+            for before, word, behind in _WORD_AND_PUNCTUATION.findall(text.rstrip(".,;:!? "))
+            if self._lexicon.get(bare := word.replace("'", "")) == "negator"
+        ]
 
     def _refusal_of(self, change: Change, old: list[str], new: list[str]) -> Refusal | None:
         """Look at one change by itself, without a model."""

@@ -9,6 +9,7 @@ from content_moderator.cache.dictionary import word_set
 from content_moderator.core.text import normalise
 
 ADULT_AGE: Final = 18
+_AGE_FIGURES: Final = 2
 
 _TELLING: Final = frozenset({"0", "69", "88", "109", "110", "187", "271", "311", "1350", "1352", "1488"})
 """Numbers that stand for a slogan, a crime or nothing at all."""
@@ -22,26 +23,33 @@ _SLOGANS: Final = ("9/11", "7/7", "1/6", "13/", "/88", "/50", "/52", "/90")
 
 _COUNTED_HARM: Final = re.compile(
     r"(?:pill|tablet|capsule|dos(?:e|age|ing)|overdos|insulin|paracetamol|acetaminophen|ibuprofen|aspirin|tylenol|xanax"
-    r"|vodka|whisk|drink|calori|weigh|floor|storey|stories|roof|reason"
+    r"|vodka|whisk|beer|shots?$|drink|jump(?:ed|ing)?$|fall(?:en|ing)?$|calori|weigh|floor|storey|stories|roof|reason"
     r"|born|birth|clean$|sober$)|(?:mg|mcg|kcal|kgs?|lbs?|pounds)$"
-)
-_AGED: Final = word_set(
-    """
-    age aged ages old older young younger yo year years yr yrs born birthday teen teens teenager minor
-    minors kid kids child children girl girls boy boys virgin daughter son niece nephew student sex
-    sexy sexual nude nudes naked date dates dated dating hookup kiss kissed cute hot she he her him
-    """
-)
-"""Where one of these stands, a number of two figures may be an age."""
-
-_AGE_BEFORE: Final = word_set(
-    """
-    i'm im am is she's he's shes hes was be turned turning turn only just are barely almost nearly
-    under over sweet
-    """
 )
 _AGE_BESIDE: Final = frozenset({"yo", "y", "yr", "yrs", "f", "m"})
 """An age may be written in one with these, before or behind it: "15yo", "f15"."""
+
+_COUNTED: Final = word_set(
+    """
+    am pm oclock second seconds minute minutes hour hours day days week weeks month months percent euro euros
+    dollar dollars pound cent cents pence yen mile miles km kilometre kilometres kilometer kilometers metre
+    metres meter meters feet inch inches cm mm litre litres degrees watts volts mb gb tb page pages people
+    guests visitors chairs seats ticket tickets box boxes bottle bottles cup cups bag bags item items piece
+    pieces point points goal goals stop stops station stations step steps rooms photos pictures songs videos
+    books letters emails messages orders cakes apples eggs trees boats cars bikes buses trains points likes
+    followers comments entries votes
+    """
+)
+"""What a number of two figures may count, and is no age then, when one of these comes next."""
+
+_NUMBERED: Final = word_set(
+    """
+    number no room bus line tram train platform gate page chapter order code table track game season episode
+    part version channel level lot seat row shop unit flat apartment route exit lane step question wave
+    invoice ticket
+    """
+)
+"""The same for what comes before."""
 
 _CODE: Final = re.compile(
     r"(?P<lead>|[a-z](?=[0-9]{2})|[a-z]{2}(?=[0-9]{3}))(?P<number>[0-9]+)(?P<tail>(?:[a-z]{1,3})?)"
@@ -105,13 +113,15 @@ def _slogans(tokens: Sequence[str]) -> list[bool]:
 
 
 def _may_be_age(number: str, tokens: Sequence[str]) -> bool:
-    if len(number) > 2:  # noqa: PLR2004  (figures)
+    """Tell whether a number may be an age, wherever it stands: unless what is beside it says otherwise."""
+    if len(number) > _AGE_FIGURES:
         return False
-    if not _AGED.isdisjoint(tokens):
-        return True
-    for place, token in enumerate(tokens):
-        if token.replace(number, "", 1) in _AGE_BESIDE or tokens[place : place + 2] == [number, "+"]:
+    padded = ["", *tokens, ""]
+    for before, token, behind in zip(padded, tokens, padded[2:], strict=False):
+        if token == number:
+            counts = behind in _COUNTED or before in _NUMBERED or is_number(before) or is_number(behind)
+            if not counts and _MONEY_OR_SHARE.isdisjoint({before, behind}):
+                return True
+        elif token.replace(number, "", 1) in _AGE_BESIDE:
             return True
-        if token == number and _MONEY_OR_SHARE.isdisjoint(tokens[max(0, place - 1) : place + 2]):
-            return place == 0 or tokens[place - 1] in _AGE_BEFORE
     return False
