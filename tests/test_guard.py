@@ -85,6 +85,7 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
         pytest.param(
             "It is legal at 18 here", "It is legal at 14 here", "numbers", id="age without any word"
         ),
+        pytest.param("She is 24 likes it so", "She is 14 likes it so", "numbers", id="age before a verb"),
         pytest.param("Bus 87 is late again", "Bus 88 is late again", "numbers", id="a code of hate"),
         pytest.param(
             "He'll be here at noon", "Hell be here at noon", "words", id="apostrophe of another word"

@@ -33,7 +33,8 @@ WEIGHED_FOR_A_LABEL: Final = 0.8
 DOUBTFUL: Final = 0.5
 """Probability of any violation from which on the embedded model's doubt about a text counts."""
 
-_WORD_AND_PUNCTUATION: Final = re.compile(r"((?:[.,;:!?] *)*)([\w']+) ?([.,;:!?]*)")
+_WORD: Final = re.compile(r"[\w']+")
+_NOT_PUNCTUATION: Final = re.compile(r"[^.,;:!?]+")
 
 _TELLING: Final = frozenset(
     {"aversion", "dehumanise", "gender", "group", "insult", "oppose", "selfharm", "violence"}
@@ -90,9 +91,12 @@ class Guard:
 
         "Don't! Stop hitting him" and "Don't stop hitting him" have the same words.
         """
+        # What is between the words: one piece more than there are words.
+        words, between = _WORD.findall(text), _WORD.split(text)
+        between[0] = between[-1] = ""
         return [
-            (before, bare, behind)
-            for before, word, behind in _WORD_AND_PUNCTUATION.findall(text.rstrip(".,;:!? "))
+            (_NOT_PUNCTUATION.sub("", before), bare, _NOT_PUNCTUATION.sub("", behind))
+            for word, before, behind in zip(words, between, between[1:], strict=False)
             if self._lexicon.get(bare := word.replace("'", "")) == "negator"
         ]
 

@@ -31,22 +31,20 @@ _AGE_BESIDE: Final = frozenset({"yo", "y", "yr", "yrs", "f", "m"})
 
 _COUNTED: Final = word_set(
     """
-    am pm oclock second seconds minute minutes hour hours day days week weeks month months percent euro euros
-    dollar dollars pound cent cents pence yen mile miles km kilometre kilometres kilometer kilometers metre
-    metres meter meters feet inch inches cm mm litre litres degrees watts volts mb gb tb page pages people
-    guests visitors chairs seats ticket tickets box boxes bottle bottles cup cups bag bags item items piece
-    pieces point points goal goals stop stops station stations step steps rooms photos pictures songs videos
-    books letters emails messages orders cakes apples eggs trees boats cars bikes buses trains points likes
-    followers comments entries votes
+    second seconds minute minutes hour hours day days week weeks month months percent euro euros dollar
+    dollars pound cent cents pence yen mile miles km kilometre kilometres kilometer kilometers metre
+    metres meter meters cm mm litre litres degrees watts volts mb gb tb page pages people guests
+    visitors chairs seats ticket tickets box boxes bottle bottles bag bags item items piece pieces point
+    points goal goals station stations rooms photos pictures songs videos emails messages cakes apples
+    eggs trees boats cars bikes buses followers entries
     """
 )
 """What a number of two figures may count, and is no age then, when one of these comes next."""
 
 _NUMBERED: Final = word_set(
     """
-    number no room bus line tram train platform gate page chapter order code table track game season episode
-    part version channel level lot seat row shop unit flat apartment route exit lane step question wave
-    invoice ticket
+    number room bus line tram train platform gate page chapter code table track game season episode
+    version channel seat row apartment route exit wave invoice ticket
     """
 )
 """The same for what comes before."""
