@@ -22,6 +22,9 @@ from content_moderator.settings import SECRETS, Secret, Settings, schema_of
 PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"
 
+MIN_SECRET_CHARS: Final = 16
+"""Of what texts are sealed with; whoever has the server may try shorter ones until one fits."""
+
 DEFAULTS: Final = Path(__file__).parent / "defaults"
 """The copies of config/ and gunicorn.conf.py that the package carries."""
 
@@ -54,6 +57,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         raise ConfigurationError(_describe(error, layers)) from error
     secrets: dict[str, Any] = {name: _secret(name.upper(), environ) for name in SECRETS}
+    sealing: Secret | None = secrets["cache_secret"]
+    if sealing and len(sealing.reveal()) < MIN_SECRET_CHARS:
+        raise ConfigurationError(f"CACHE_SECRET: must have at least {MIN_SECRET_CHARS} characters")
     return dataclasses.replace(settings, **secrets)
 
 

@@ -182,6 +182,7 @@ def test_each_mistake_is_one_line_that_names_the_key(text: str, message: str, di
         ({"BEARER_TOKEN": "a b"}, "BEARER_TOKEN: must be printable ASCII without spaces"),
         ({"BEARER_TOKEN": "a\r\nX: y"}, "BEARER_TOKEN: must be printable"),
         ({"BEARER_TOKEN": "a", "BEARER_TOKEN_FILE": "b"}, "BEARER_TOKEN: set either"),
+        ({"CACHE_SECRET": "too-short"}, "CACHE_SECRET: must have at least 16 characters"),
         ({"BEARER_TOKEN_FILE": "/nowhere"}, "BEARER_TOKEN_FILE: the file cannot be read"),
     ],
 )
@@ -211,13 +212,13 @@ def test_all_mistakes_are_told_at_once(directory: Path) -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_secret_comes_from_variable_or_file_and_shows_nowhere(directory: Path, name: str) -> None:
     file = directory / "token"
-    file.write_text("hf_secret\n")
+    file.write_text("hf_secret_of_someone\n")
     by_file, by_variable = (
         load(directory, **{f"{name.upper()}_FILE": str(file)}),
-        load(directory, **{name.upper(): "hf_secret"}),
+        load(directory, **{name.upper(): "hf_secret_of_someone"}),
     )
     for settings in (by_file, by_variable):
-        assert getattr(settings, name).reveal() == "hf_secret"
-        assert "hf_secret" not in f"{settings!r} {settings} {dataclasses.asdict(settings)}"
-        assert "hf_secret" not in dump_settings(settings)
+        assert getattr(settings, name).reveal() == "hf_secret_of_someone"
+        assert "hf_secret_of_someone" not in f"{settings!r} {settings} {dataclasses.asdict(settings)}"
+        assert "hf_secret_of_someone" not in dump_settings(settings)
     assert getattr(load(directory, **{name.upper(): ""}), name) is None
