@@ -214,6 +214,7 @@ class HttpSettings:
 
     max_body_bytes: int = _integer(1_048_576, low=1024, high=67_108_864)
     max_text_chars: int = _integer(20_000, low=1, high=1_000_000)
+    max_batch_texts: int = _integer(100, low=1, high=10_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from content_moderator.core.classification import Classification, Classifier
 from content_moderator.core.explanation import Contribution, Explainer, Explanation
 from content_moderator.core.policy import ANY, Policy, Verdict
 from content_moderator.core.text import clean, sentences
-from content_moderator.errors import BadReplyError
+from content_moderator.errors import BadReplyError, ClassifierError, RequestRefusedError
 
 MAX_SPANS: Final = 100
 """A text of very many sentences must not become as many calls to a remote model."""
@@ -56,6 +56,25 @@ class Moderator:
         if len(classifications) != len(texts):
             raise BadReplyError("the number of answers differs from the number of texts")
         return [self.judge(classification) for classification in classifications]
+
+    def moderate_each(self, texts: Sequence[str]) -> list[Verdict | ClassifierError]:
+        """
+        Judge each text, in one call of the classifier; a text that it cannot answer fails alone.
+
+        Args:
+            texts: Validated texts, at least one.
+        Returns:
+            A Verdict per text, in the same order, or what stood in its way.
+        Raises:
+            ClassifierError: No text could be answered, whichever it was.
+        """
+        try:
+            return list(self.moderate(texts))
+        except (BadReplyError, RequestRefusedError) as error:
+            if len(texts) == 1:
+                return [error]
+        middle = len(texts) // 2
+        return [*self.moderate_each(texts[:middle]), *self.moderate_each(texts[middle:])]
 
     def moderate_by_sentence(self, text: str) -> tuple[Verdict, list[Span]]:
         """

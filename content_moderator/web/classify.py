@@ -26,7 +26,7 @@ blueprint = StrictBlueprint("classify", __name__, description="Classify texts")
 @blueprint.problems(400, 413, 415, 422, 502, 503, 504)
 def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Score one text on nine labels and decide whether to allow, review or block it."""
-    moderator = _moderator()
+    moderator = chosen_moderator()
     text = the_text(query, body)
     answer: dict[str, Any] = {}
     if body.get("spans"):
@@ -35,7 +35,8 @@ def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, 
         [verdict] = moderator.moderate([text])
     if body.get("explain"):
         answer["explanation"] = moderator.explain(text, verdict)
-    _count(verdict)
+    count(verdict)
+    g.decision = verdict.decision
     g.cache = verdict.classification.cache
     return answer | parts_of(verdict)
 
@@ -45,7 +46,7 @@ def parts_of(verdict: Verdict) -> dict[str, Any]:
     return {name: getattr(verdict, name) for name in _OF_THE_VERDICT}
 
 
-def _moderator() -> Moderator:
+def chosen_moderator() -> Moderator:
     """Choose by Cache-Control: no-cache asks for a fresh answer, no-store for leaving no trace."""
     state = current_state()
     directives = request.headers.get("Cache-Control", "").lower().split(",")
@@ -81,10 +82,10 @@ def _check_query_encoding() -> None:
         raise InvalidFieldsError([detail]) from error
 
 
-def _count(verdict: Verdict) -> None:
-    g.decision = verdict.decision
-    for count in counts_of(verdict):
-        count()
+def count(verdict: Verdict) -> None:
+    """Count a verdict."""
+    for increment in counts_of(verdict):
+        increment()
 
 
 def counts_of(verdict: Verdict) -> list[Callable[[], None]]:

@@ -1,6 +1,6 @@
 """What goes in and out of the API, and the checks on both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import g
@@ -188,6 +188,60 @@ class VerdictSchema(Schema):
             "words that led to the score. null if the classifier that answered cannot be taken apart."
         },
     )
+    request_id = fields.Function(
+        lambda _: g.request_id, metadata={"type": "string", "description": "As in X-Request-ID."}
+    )
+
+
+def check_count(texts: Sequence[object]) -> None:
+    """
+    Refuse a batch that is empty or too large.
+
+    Raises:
+        ValidationError: It is.
+    """
+    limit = current_state().settings.http.max_batch_texts
+    if not texts:
+        raise ValidationError("Must have at least one text.")
+    if len(texts) > limit:
+        raise ValidationError(f"Must have at most {limit} texts; this has {len(texts)}.")
+
+
+class BatchSchema(Schema):
+    """Texts to classify in one go."""
+
+    texts = fields.List(
+        # Checked one by one: what is wrong with one is answered in its place.
+        fields.Raw(allow_none=True, metadata={"type": "string"}),
+        required=True,
+        validate=check_count,
+        metadata={"example": ["Thank you, that was kind of you.", "See you at the station."]},
+    )
+
+
+class ItemErrorSchema(Schema):
+    """What stood in the way of one text of a batch."""
+
+    status = fields.Integer(
+        required=True, metadata={"description": "As it would have been for the text alone."}
+    )
+    code = fields.String(required=True, metadata={"description": "Stable word for this kind of error."})
+    detail = fields.String(required=True, metadata={"description": "A sentence for people."})
+
+
+class BatchResultSchema(VerdictSchema):
+    """The answer about one text of a batch, or only its error."""
+
+    class Meta:
+        exclude = ("spans", "explanation")
+
+    error = fields.Nested(ItemErrorSchema)
+
+
+class BatchAnswerSchema(Schema):
+    """The answers about all texts of a batch, in their order."""
+
+    results = fields.List(fields.Nested(BatchResultSchema(partial=True)), required=True)
     request_id = fields.Function(
         lambda _: g.request_id, metadata={"type": "string", "description": "As in X-Request-ID."}
     )

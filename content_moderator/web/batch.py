@@ -1,0 +1,58 @@
+"""POST /classify/batch: what each of several texts contains, in one pass through the classifier."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marshmallow import ValidationError
+
+from content_moderator import metrics
+from content_moderator.core.policy import Verdict
+from content_moderator.errors import AnswerableError, InvalidFieldsError
+from content_moderator.web.api import StrictBlueprint
+from content_moderator.web.classify import chosen_moderator, count, parts_of
+from content_moderator.web.schemas import BatchAnswerSchema, BatchSchema, check_text
+
+blueprint = StrictBlueprint("batch", __name__, description="Classify texts")
+
+
+@blueprint.route("/classify/batch", methods=["POST"])
+@blueprint.arguments(BatchSchema(), location="json")
+@blueprint.response(200, BatchAnswerSchema())
+@blueprint.problems(400, 413, 415, 422, 502, 503, 504)
+def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
+    """Score several texts and decide about each; one that cannot be answered has an error in its place."""
+    texts = body["texts"]
+    wrong = {place: detail for place, text in enumerate(texts) if (detail := _what_is_wrong(text))}
+    sound = [text for place, text in enumerate(texts) if place not in wrong and isinstance(text, str)]
+    outcomes = iter(chosen_moderator().moderate_each(sound) if sound else [])
+    return {
+        "results": [
+            _refused(wrong[place]) if place in wrong else _result(next(outcomes))
+            for place in range(len(texts))
+        ]
+    }
+
+
+def _what_is_wrong(text: object) -> str | None:
+    """Say what is wrong with one text, by the same rules as for /classify."""
+    if not isinstance(text, str):
+        return "Not a valid string."
+    try:
+        check_text(text)
+    except ValidationError as error:
+        return str(error.messages[0])
+    return None
+
+
+def _refused(detail: str) -> Mapping[str, Any]:
+    error = InvalidFieldsError([])
+    metrics.ERRORS.labels(error.code).inc()
+    return {"error": {"status": error.status, "code": error.code, "detail": detail}}
+
+
+def _result(outcome: Verdict | AnswerableError) -> Mapping[str, Any]:
+    if isinstance(outcome, Verdict):
+        count(outcome)
+        return parts_of(outcome)
+    metrics.ERRORS.labels(outcome.code).inc()
+    return {"error": {"status": outcome.status, "code": outcome.code, "detail": outcome.detail}}
