@@ -58,7 +58,9 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
         pytest.param(
             "I'm 17 and I am alone", "I'm 21 and I am alone", "numbers", id="age without a word for it"
         ),
-        pytest.param("That is how we do it", "That si how we do it", "words", id="slip in too short a word"),
+        pytest.param(
+            "So be it then, my friend", "So bw it then, my friend", "words", id="slip in too short a word"
+        ),
         pytest.param("You sound like an as to me", "You sound like an asss to me", "words", id="drawn out"),
         pytest.param(
             "Join us, 18+ only, tonight", "Join us, 13+ only, tonight", "numbers", id="age with a sign"
@@ -86,6 +88,10 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
             "It is legal at 18 here", "It is legal at 14 here", "numbers", id="age without any word"
         ),
         pytest.param("She is 24 likes it so", "She is 14 likes it so", "numbers", id="age before a verb"),
+        pytest.param("It has 17 pages in all", "It has 170 pages in all", None, id="page of three figures"),
+        pytest.param(
+            "I did it right at once", "I did n0t it right at once", "negation", id="negation in disguise"
+        ),
         pytest.param("Bus 87 is late again", "Bus 88 is late again", "numbers", id="a code of hate"),
         pytest.param(
             "He'll be here at noon", "Hell be here at noon", "words", id="apostrophe of another word"

@@ -109,12 +109,8 @@ class Server:
         pipeline = self._client.pipeline(transaction=False)
         for command, script, keys, rest in commands:
             pipeline.execute_command(command, script, len(keys), *keys, *rest)
+        # What concerns the connection (a server that still loads, a password refused) is raised all the same.
         found: list[Any] = pipeline.execute(raise_on_error=False)
-        for each in found:
-            # A server that still loads its data, or that has no right for us, answers each command with an
-            # error.
-            if isinstance(each, redis.exceptions.ConnectionError):
-                raise each
         return found
 
     def _checked(self, found: Any) -> Any:
