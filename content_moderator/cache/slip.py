@@ -47,6 +47,8 @@ class Hazards:
     def __init__(self, lexicon: Mapping[str, str]) -> None:
         self._words = _listed_hazards() | {word for word, kind in lexicon.items() if kind in _HARMFUL}
         self._long = [word for word in self._words if len(word) > _SHORT_CHARS]
+        # Not those of the lexicon: "beatiful" says nothing of beating.
+        self._coarse = [word for word in _listed_hazards() if len(word) > _SHORT_CHARS]
         self._short = {"".join(sorted(word)) for word in self._words if len(word) <= _SHORT_CHARS}
 
     def __contains__(self, word: object) -> bool:
@@ -61,7 +63,7 @@ class Hazards:
         return (
             "".join(sorted(slip)) in self._short
             or process.extractOne(slip, self._long, scorer=OSA.distance, score_cutoff=1) is not None
-            or any(hazard in slip and hazard not in word for hazard in self._long)
+            or any(hazard in slip and hazard not in word for hazard in self._coarse)
         )
 
 
