@@ -12,7 +12,12 @@ from content_moderator.cache.memory import Memory
 from content_moderator.classifiers.latch import Latch
 from content_moderator.classifiers.sampled import Sampler
 from content_moderator.core.classification import Classification, Classifier
-from content_moderator.errors import BadReplyError, ClassifierError, DeadlineExceededError
+from content_moderator.errors import (
+    BadReplyError,
+    ClassifierError,
+    DeadlineExceededError,
+    RequestRefusedError,
+)
 
 Mode = Literal["off", "fallback", "on"]
 
@@ -120,10 +125,10 @@ class Cached:
     def _await(self, text: str, flight: _Flight) -> Classification:
         try:
             answer = flight.latch.wait(self._deadline_seconds)
-        except ClassifierError:
+        except (BadReplyError, RequestRefusedError):
             if flight.alone:
                 raise
-            # Another text may be to blame.
+            # Another text may be to blame. (No other error is worth the time of a second try.)
             return self._find_out([text])[text]
         if answer is None:
             raise DeadlineExceededError("no answer came in time")
