@@ -22,9 +22,6 @@ from content_moderator.settings import SECRETS, Secret, Settings, schema_of
 PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"
 
-MIN_SECRET_CHARS: Final = 16
-"""Of what texts are sealed with; whoever has the server may try shorter ones until one fits."""
-
 DEFAULTS: Final = Path(__file__).parent / "defaults"
 """The copies of config/ and gunicorn.conf.py that the package carries."""
 
@@ -56,10 +53,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         settings: Settings = schema.load(merged)
     except ValidationError as error:
         raise ConfigurationError(_describe(error, layers)) from error
-    secrets: dict[str, Any] = {name: _secret(name.upper(), environ) for name in SECRETS}
-    sealing: Secret | None = secrets["cache_secret"]
-    if sealing and len(sealing.reveal()) < MIN_SECRET_CHARS:
-        raise ConfigurationError(f"CACHE_SECRET: must have at least {MIN_SECRET_CHARS} characters")
+    secrets: dict[str, Any] = {
+        name: _secret(name.upper(), environ, min_chars=min_chars) for name, min_chars in SECRETS.items()
+    }
     return dataclasses.replace(settings, **secrets)
 
 
@@ -178,7 +174,7 @@ def _sets(layer: _Layer, path: tuple[str, ...]) -> bool:
     return True
 
 
-def _secret(name: str, environ: Mapping[str, str]) -> Secret | None:
+def _secret(name: str, environ: Mapping[str, str], *, min_chars: int) -> Secret | None:
     value, path = environ.get(name), environ.get(f"{name}_FILE")
     if value and path:
         raise ConfigurationError(f"{name}: set either {name} or {name}_FILE, not both")
@@ -192,4 +188,6 @@ def _secret(name: str, environ: Mapping[str, str]) -> Secret | None:
         return None
     if not (value.isascii() and value.isprintable() and " " not in value):
         raise ConfigurationError(f"{name}: must be printable ASCII without spaces")
+    if len(value) < min_chars:
+        raise ConfigurationError(f"{name}: must have at least {min_chars} characters")
     return Secret(value)

@@ -263,11 +263,16 @@ class Settings:
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     bearer_token: Secret | None = field(default=None, metadata={"secret": True})
     cache_password: Secret | None = field(default=None, metadata={"secret": True})
-    cache_secret: Secret | None = field(default=None, metadata={"secret": True})
+    # Texts are sealed with it: whoever has the server may try shorter ones until one fits.
+    cache_secret: Secret | None = field(default=None, metadata={"secret": True, "min_chars": 16})
 
 
-SECRETS: Final = tuple(each.name for each in dataclasses.fields(Settings) if each.metadata.get("secret"))
-"""The settings that come only from variables, whose names are these in capitals, or from files."""
+SECRETS: Final = {
+    each.name: int(each.metadata.get("min_chars", 1))
+    for each in dataclasses.fields(Settings)
+    if each.metadata.get("secret")
+}
+"""What comes only from variables, whose names are these in capitals, or from files: characters at least."""
 
 
 class _SettingsSchema(Schema):

@@ -70,7 +70,7 @@ class ExactCache:
         self._settings = settings
         self._on_drop = on_drop
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._bytes = 0
 
@@ -90,6 +90,7 @@ class ExactCache:
                 return None
             if self._clock() - entry.stored_at >= self._settings.ttl_seconds:
                 self._drop(key, "expired")
+                self._show()
                 return None
             self._entries.move_to_end(key)
             return entry
@@ -103,13 +104,13 @@ class ExactCache:
         with self._lock:
             if key in self._entries:
                 self._drop(key, "replaced")
-            if entry.size > self._settings.max_bytes:
-                return False
-            self._make_room(entry.size, entries=1)
-            self._entries[key] = entry
-            self._bytes += entry.size
+            fits = entry.size <= self._settings.max_bytes
+            if fits:
+                self._make_room(entry.size, entries=1)
+                self._entries[key] = entry
+                self._bytes += entry.size
             self._show()
-            return True
+            return fits
 
     def annotate(self, key: bytes, entry: Entry, note: object, size: int) -> None:
         """Keep with an entry what was made of it, of *size* bytes, to be found there by the next who asks."""
@@ -123,6 +124,7 @@ class ExactCache:
                 entry.note = note
                 entry.size += size
                 self._bytes += size
+                self._show()
 
     def _make_room(self, size: int, *, entries: int) -> None:
         while len(self._entries) + entries > self._settings.max_entries:
@@ -134,7 +136,6 @@ class ExactCache:
         self._bytes -= self._entries.pop(key).size
         self._on_drop(key)
         metrics.CACHE_EVICTIONS.labels(reason).inc()
-        self._show()
 
     def _show(self) -> None:
         metrics.CACHE_ENTRIES.set(len(self._entries))

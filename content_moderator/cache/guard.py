@@ -16,7 +16,7 @@ from content_moderator import metrics
 from content_moderator.cache.dictionary import mostly_words
 from content_moderator.cache.edit import Change, changes, tokens_of
 from content_moderator.cache.number import numbers_alike, numbers_in
-from content_moderator.cache.slip import Hazards, is_slip
+from content_moderator.cache.slip import HARMFUL, Hazards, is_slip
 from content_moderator.core.classification import Classification, Classifier
 from content_moderator.core.label import HARMS, Label
 from content_moderator.settings import SimilarCacheSettings
@@ -36,9 +36,7 @@ DOUBTFUL: Final = 0.5
 _WORD: Final = re.compile(r"[\w']+")
 _NOT_PUNCTUATION: Final = re.compile(r"[^.,;:!?]+")
 
-_TELLING: Final = frozenset(
-    {"aversion", "dehumanise", "gender", "group", "insult", "oppose", "selfharm", "violence"}
-)
+_TELLING: Final = HARMFUL | {"gender", "group", "oppose"}
 """Classes of the embedded model's lexicon whose words carry what a text says about people."""
 
 

@@ -84,7 +84,7 @@ class Memory:
         answers = {}
         for text, record in zip(texts, found.records, strict=True):
             if record is not None:
-                entry = self._keep(text, record.scores, self._shared.age(record))
+                entry = self._keep(text, self._folded(text), record.scores, self._shared.age(record))
                 answers[text] = self.answer(entry)
         return answers, [texts[place] for place in found.leased]
 
@@ -120,14 +120,13 @@ class Memory:
             for text, answer in answers
             if not answer.degraded and answer.classifier == self._identity and answer.cache.status == "miss"
         }
+        folded = {text: self._folded(text) for text in fresh}
         for text, answer in fresh.items():
-            self._keep(text, answer.scores, 0.0)
+            self._keep(text, folded[text], answer.scores, 0.0)
         if self._shared is not None and fresh:
+            record_of = self._shared.record_of
             self._shared.put(
-                [
-                    (text, self._shared.record_of(answer.scores, self._folded(text)))
-                    for text, answer in fresh.items()
-                ]
+                [(text, record_of(answer.scores, folded[text])) for text, answer in fresh.items()]
             )
         return set(fresh)
 
@@ -157,8 +156,10 @@ class Memory:
             return None
         return Classification(scores, self._identity, CacheOutcome("similar", match.distance, age_seconds))
 
-    def _keep(self, text: str, scores: Mapping[Label, float], age_seconds: float) -> Entry:
-        key, folded = self._keys.key(text), self._folded(text)
+    def _keep(
+        self, text: str, folded: str | None, scores: Mapping[Label, float], age_seconds: float
+    ) -> Entry:
+        key = self._keys.key(text)
         size = ENTRY_BYTES + (self._near.size(folded) if self._near is not None and folded else 0)
         entry = Entry(pack(scores), self._clock() - age_seconds, size)
         # Not the other way round: what is put may have to go at once, and its text with it.

@@ -14,8 +14,6 @@ VERSION: Final = 1
 MAX_BYTES: Final = 65_536
 """Longer values are not ours."""
 
-_LABELS: Final = tuple(Label)
-
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -38,7 +36,7 @@ def write_record(record: Record) -> bytes:
     value: dict[str, Any] = {
         "v": VERSION,
         "at": record.answered_at,
-        "scores": [record.scores[label] for label in _LABELS],
+        "scores": [record.scores[label] for label in Label],
     }
     if record.text is not None:
         value["text"] = record.text
@@ -56,8 +54,8 @@ def read_record(data: bytes) -> Record:
     if not isinstance(value, dict) or value.get("v") != VERSION:
         raise ValueError("not a record of this version")
     scores, answered_at, text = value.get("scores"), value.get("at"), value.get("text")
-    if not isinstance(scores, list) or len(scores) != len(_LABELS) or not all(map(is_probability, scores)):
+    if not isinstance(scores, list) or len(scores) != len(Label) or not all(map(is_probability, scores)):
         raise ValueError("not nine probabilities")
     if not isinstance(answered_at, (int, float)) or not (text is None or isinstance(text, str)):
         raise ValueError("not a time, or not a text")
-    return Record(dict(zip(_LABELS, map(float, scores), strict=True)), float(answered_at), text)
+    return Record(dict(zip(Label, map(float, scores), strict=True)), float(answered_at), text)

@@ -103,7 +103,6 @@ def segments(chars: int, edits: int) -> tuple[Segment, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=8192)
 def windows(chars: int, filed_chars: int, edits: int) -> tuple[Window, ...]:
     """
     Tell where in a text the segments of a filed one are to be looked for.

@@ -12,7 +12,9 @@ from rapidfuzz.distance import OSA, Editop, Levenshtein
 
 from content_moderator.cache.dictionary import in_dictionary, is_word
 
-_HARMFUL: Final = frozenset({"aversion", "dehumanise", "insult", "selfharm", "violence"})
+HARMFUL: Final = frozenset({"aversion", "dehumanise", "insult", "selfharm", "violence"})
+"""Classes of the embedded model's lexicon whose words harm."""
+
 _SHORT_CHARS: Final = 3
 _LONG_CHARS: Final = 8
 _DIGITS_FOR_LETTERS: Final = str.maketrans("0134578", "oieastb")
@@ -45,7 +47,7 @@ class Hazards:
     """
 
     def __init__(self, lexicon: Mapping[str, str]) -> None:
-        self._words = _listed_hazards() | {word for word, kind in lexicon.items() if kind in _HARMFUL}
+        self._words = _listed_hazards() | {word for word, kind in lexicon.items() if kind in HARMFUL}
         self._long = [word for word in self._words if len(word) > _SHORT_CHARS]
         # Not those of the lexicon: "beatiful" says nothing of beating.
         self._coarse = [word for word in _listed_hazards() if len(word) > _SHORT_CHARS]

@@ -153,7 +153,7 @@ class Cached:
     def _ask(self, texts: Sequence[str]) -> tuple[dict[str, Classification], set[str]]:
         """Ask the classifier; give the answers, and which were remembered."""
         try:
-            answers = _ask(self._classifier, texts)
+            answers = _answers_of(self._classifier, texts)
         except ClassifierError:
             answers = self._instead_of(texts)
             if len(answers) < len(texts):
@@ -195,12 +195,12 @@ class Renewing:
         """Score each text; see `Classifier.classify`."""
         for _ in texts:
             Lookup("exact").end("skipped")
-        answers = _ask(self._classifier, texts)
+        answers = _answers_of(self._classifier, texts)
         self._memory.remember(answers.items())
         return [answers[text] for text in texts]
 
 
-def _ask(classifier: Classifier, texts: Sequence[str]) -> dict[str, Classification]:
+def _answers_of(classifier: Classifier, texts: Sequence[str]) -> dict[str, Classification]:
     answers = classifier.classify(texts)
     if len(answers) != len(texts):
         raise BadReplyError("the number of answers differs from the number of texts")

@@ -98,10 +98,10 @@ def _memory(settings: Settings, chosen: Classifier, stand_in: EmbeddedClassifier
     if not cache.exact.enabled:
         return None
     near = None
-    local = isinstance(chosen, EmbeddedClassifier)
+    local = chosen if isinstance(chosen, EmbeddedClassifier) else None
     # What is inside this process never fails, so that nothing would ever be looked up instead.
-    if cache.similar.mode == "on" or (cache.similar.mode == "fallback" and not local):
-        judge = chosen if isinstance(chosen, EmbeddedClassifier) else stand_in or _embedded(settings)
+    if cache.similar.mode == "on" or (cache.similar.mode == "fallback" and local is None):
+        judge = local or stand_in or _embedded(settings)
         near = NearCache(cache.similar, Guard(judge, judge.lexicon, cache.similar))
     shared = _shared(settings, chosen.identity) if cache.shared.url else None
     return Memory(cache.exact, chosen.identity, near=near, shared=shared)
@@ -125,20 +125,19 @@ def _shared(settings: Settings, identity: ClassifierIdentity) -> "SharedCache":
 
 
 def _cached(settings: Settings, asked: Classifier, memory: Memory) -> Cached:
-    mode, rate = settings.cache.similar.mode, settings.cache.similar.sample_rate
     policies = settings.policy.policies()
     sampler = Sampler(
         asked,
-        rate=rate,
+        rate=settings.cache.similar.sample_rate,
         decide=lambda answer: policies[answer.classifier.name].judge(answer).decision,
         remember=lambda text, answer: memory.remember([(text, answer)]),
     )
     return Cached(
         asked,
         memory,
-        mode=mode,
+        mode=settings.cache.similar.mode,
         deadline_seconds=settings.classifier.deadline_seconds,
-        sampler=sampler if mode == "on" and rate else None,
+        sampler=sampler,
     )
 
 

@@ -27,7 +27,7 @@ def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
     outcomes = iter(chosen_moderator().moderate_each(sound) if sound else [])
     return {
         "results": [
-            _refused(wrong[place]) if place in wrong else _result(next(outcomes))
+            _failure(InvalidFieldsError([]), wrong[place]) if place in wrong else _result(next(outcomes))
             for place in range(len(texts))
         ]
     }
@@ -44,15 +44,13 @@ def _what_is_wrong(text: object) -> str | None:
     return None
 
 
-def _refused(detail: str) -> Mapping[str, Any]:
-    error = InvalidFieldsError([])
+def _result(outcome: Verdict | AnswerableError) -> Mapping[str, Any]:
+    if not isinstance(outcome, Verdict):
+        return _failure(outcome, outcome.detail)
+    count(outcome)
+    return parts_of(outcome)
+
+
+def _failure(error: AnswerableError, detail: str) -> Mapping[str, Any]:
     metrics.ERRORS.labels(error.code).inc()
     return {"error": {"status": error.status, "code": error.code, "detail": detail}}
-
-
-def _result(outcome: Verdict | AnswerableError) -> Mapping[str, Any]:
-    if isinstance(outcome, Verdict):
-        count(outcome)
-        return parts_of(outcome)
-    metrics.ERRORS.labels(outcome.code).inc()
-    return {"error": {"status": outcome.status, "code": outcome.code, "detail": outcome.detail}}

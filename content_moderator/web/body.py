@@ -90,7 +90,7 @@ def _read_as_sent(environ: Mapping[str, Any], limit_bytes: int) -> bytes:
             _discard(stream, declared)
         raise BodyTooLargeError(limit_bytes)
     try:
-        body = b"".join(_parts(stream, limit_bytes + 1 if declared is None else declared))
+        body = b"".join(pieces(stream, limit_bytes + 1 if declared is None else declared))
     except Exception as error:
         # Each server has errors of its own for a broken body; to us they are one.
         raise BodyUnreadableError from error
@@ -105,7 +105,7 @@ def _read_as_sent(environ: Mapping[str, Any], limit_bytes: int) -> bytes:
 def _discard(stream: _Stream, size: int) -> None:
     """Read and drop *size* bytes, or as many as there are."""
     with contextlib.suppress(Exception):
-        collections.deque(_parts(stream, min(size, MAX_DISCARDED_BYTES)), maxlen=0)
+        collections.deque(pieces(stream, min(size, MAX_DISCARDED_BYTES)), maxlen=0)
 
 
 def _declared_length(environ: Mapping[str, Any]) -> int | None:
@@ -118,7 +118,7 @@ def _declared_length(environ: Mapping[str, Any]) -> int | None:
     return int(value)
 
 
-def _parts(stream: _Stream, wanted: int) -> Iterator[bytes]:
+def pieces(stream: _Stream, wanted: int) -> Iterator[bytes]:
     """Read *wanted* bytes or to the end: one read may return less than there is."""
     while wanted > 0 and (part := stream.read(min(wanted, _READ_BYTES))):
         yield part

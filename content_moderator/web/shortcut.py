@@ -24,6 +24,7 @@ from content_moderator.cache.memory import Memory
 from content_moderator.core.classification import CacheOutcome
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.text import clean
+from content_moderator.web.body import pieces
 from content_moderator.web.classify import counts_of, parts_of
 from content_moderator.web.header import HEADERS
 from content_moderator.web.observation import (
@@ -181,11 +182,8 @@ def _is_plain(environ: _Environ) -> bool:
 
 def _read(stream: Any, wanted: int) -> bytes:
     """Read the body; one that breaks off is shorter than *wanted*, and Flask's to refuse."""
-    parts = []
     try:
-        while wanted > 0 and (part := stream.read(wanted)):
-            parts.append(part)
-            wanted -= len(part)
+        return b"".join(pieces(stream, wanted))
     except Exception as error:  # noqa: BLE001  (each server has its own for a connection that broke)
         _log.debug("body_broke_off", exception=type(error).__name__)
-    return b"".join(parts)
+        return b""
