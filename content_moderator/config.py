@@ -16,8 +16,9 @@ from typing import Any, Final
 import yaml
 from marshmallow import Schema, ValidationError, fields
 
+from content_moderator.declaration import schema_of
 from content_moderator.errors import ConfigurationError, flatten_messages
-from content_moderator.settings import SECRETS, Secret, Settings, schema_of
+from content_moderator.settings import SECRETS, Secret, Settings
 
 PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"

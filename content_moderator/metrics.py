@@ -131,6 +131,10 @@ CALLS_SAVED: Final = Counter(
     "Calls that were not made: the text was under way already (shared), or left with others (batched).",
     ("reason",),
 )
+DIVIDED: Final = Counter(
+    "content_moderator_classifier_divided_texts",
+    "Texts that were longer than the model reads at once, and were scored in parts.",
+)
 SHED: Final = Counter(
     "content_moderator_requests_shed", "Calls refused because too many texts waited: 503 overloaded."
 )

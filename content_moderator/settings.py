@@ -1,144 +1,72 @@
 """The settings: frozen values, each declared once with its type, its range and its default."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_type_hints
+from typing import Final, Literal
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
-
-from content_moderator.core.policy import RULE_NAMES, Policy, Rule
-
-
-class _StrictFloat(fields.Float):
-    """A number; the text "8" is refused, since a quoted number in YAML is a slip."""
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
-
-
-class _StrictInteger(fields.Integer):
-    """A whole number; neither text nor 8.0."""
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
-
-
-class _StrictBoolean(fields.Boolean):
-    """True or false; neither text nor 1."""
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
-        if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
-        return value
-
-
-class _RuleSchema(Schema):
-    """One rule of a policy."""
-
-    review = _StrictFloat(validate=validate.Range(0, 1), allow_none=True)
-    block = _StrictFloat(validate=validate.Range(0, 1), allow_none=True)
-
-    @validates_schema
-    def _ordered(self, data: Mapping[str, float | None], **_: Any) -> None:
-        review, block = data.get("review"), data.get("block")
-        if review is not None and block is not None and review > block:
-            raise ValidationError("Must not be greater than block.", "review")
-
-    @post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> Rule:
-        return Rule(**data)
-
-
-def _text(default: str | None, *options: str) -> Any:
-    """Declare a text, one of *options* if there are any; None is accepted only as a default."""
-    checks: Any = validate.OneOf(options) if options else validate.Length(min=1)
-    return _setting(fields.String(validate=checks, allow_none=default is None), default)
-
-
-def _number(default: float, *, low: float, high: float) -> Any:
-    return _setting(_StrictFloat(validate=validate.Range(low, high)), default)
-
-
-def _integer(default: int, *, low: int, high: int) -> Any:
-    return _setting(_StrictInteger(validate=validate.Range(low, high)), default)
-
-
-def _flag(default: bool) -> Any:
-    return _setting(_StrictBoolean(), default)
-
-
-def _policy(**rules: tuple[float | None, float | None]) -> Any:
-    """Declare a policy by its default thresholds: label=(review, block)."""
-    default = {name: Rule(review, block) for name, (review, block) in rules.items()}
-    names = fields.String(validate=validate.OneOf(RULE_NAMES))
-    kind = fields.Dict(keys=names, values=fields.Nested(_RuleSchema))
-    return field(default_factory=lambda: dict(default), metadata={"kind": kind})
-
-
-def _setting(kind: fields.Field[Any], default: Any) -> Any:
-    return field(default=default, metadata={"kind": kind})
+from content_moderator import declaration
+from content_moderator.core.policy import Policy, Rule
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
     """``classifier.config``: where the remote classifier is and how far it is trusted."""
 
-    url: str | None = _text("https://router.huggingface.co/hf-inference/models/KoalaAI/Text-Moderation")
-    model: str = _text("KoalaAI/Text-Moderation")
-    revision: str = _text("838ade0edb66dcffc5532d08ff6ed5c899abfb5c")
-    protocol: Literal["hf", "tei", "infinity"] = _text("hf", "hf", "tei", "infinity")
-    connect_timeout_seconds: float = _number(3.0, low=0.05, high=60)
-    call_timeout_seconds: float = _number(6.0, low=0.05, high=300)
-    max_reply_bytes: int = _integer(1_048_576, low=1024, high=67_108_864)
-    require_https: bool = _flag(False)
-    ca_file: str | None = _text(None)
+    url: str | None = declaration.text(
+        "https://router.huggingface.co/hf-inference/models/KoalaAI/Text-Moderation"
+    )
+    model: str = declaration.text("KoalaAI/Text-Moderation")
+    revision: str = declaration.text("838ade0edb66dcffc5532d08ff6ed5c899abfb5c")
+    protocol: Literal["hf", "tei", "infinity"] = declaration.text("hf", "hf", "tei", "infinity")
+    connect_timeout_seconds: float = declaration.number(3.0, low=0.05, high=60)
+    call_timeout_seconds: float = declaration.number(6.0, low=0.05, high=300)
+    max_reply_bytes: int = declaration.integer(1_048_576, low=1024, high=67_108_864)
+    max_tokens: int = declaration.integer(384, low=32, high=100_000)
+    require_https: bool = declaration.flag(False)
+    ca_file: str | None = declaration.text(None)
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySettings:
     """``classifier.retries``: how often a failed call is made again."""
 
-    max_attempts: int = _integer(3, low=1, high=10)
-    first_delay_seconds: float = _number(0.1, low=0.0, high=60)
-    max_delay_seconds: float = _number(2.0, low=0.0, high=60)
-    budget_ratio: float = _number(0.2, low=0.0, high=1)
-    budget_floor: int = _integer(3, low=0, high=1000)
+    max_attempts: int = declaration.integer(3, low=1, high=10)
+    first_delay_seconds: float = declaration.number(0.1, low=0.0, high=60)
+    max_delay_seconds: float = declaration.number(2.0, low=0.0, high=60)
+    budget_ratio: float = declaration.number(0.2, low=0.0, high=1)
+    budget_floor: int = declaration.integer(3, low=0, high=1000)
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
     """``classifier.breaker``: when a failing classifier is left alone."""
 
-    window_seconds: float = _number(10.0, low=1, high=3600)
-    min_calls: int = _integer(20, low=1, high=100_000)
-    failure_rate: float = _number(0.5, low=0.01, high=1)
-    slow_call_seconds: float = _number(5.0, low=0.01, high=300)
-    slow_rate: float = _number(0.8, low=0.01, high=1)
-    open_seconds: float = _number(5.0, low=0.1, high=3600)
+    window_seconds: float = declaration.number(10.0, low=1, high=3600)
+    min_calls: int = declaration.integer(20, low=1, high=100_000)
+    failure_rate: float = declaration.number(0.5, low=0.01, high=1)
+    slow_call_seconds: float = declaration.number(5.0, low=0.01, high=300)
+    slow_rate: float = declaration.number(0.8, low=0.01, high=1)
+    open_seconds: float = declaration.number(5.0, low=0.1, high=3600)
 
 
 @dataclass(frozen=True, slots=True)
 class CoalescingSettings:
     """``classifier.coalescing``: how waiting texts share calls."""
 
-    max_in_flight: int = _integer(16, low=1, high=256)
-    max_batch: int = _integer(32, low=1, high=1024)
-    max_waiting: int = _integer(128, low=1, high=100_000)
+    max_in_flight: int = declaration.integer(16, low=1, high=256)
+    max_batch: int = declaration.integer(32, low=1, high=1024)
+    max_waiting: int = declaration.integer(128, low=1, high=100_000)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierSettings:
     """``classifier``: who scores the texts, and within which time."""
 
-    name: str = _text("embedded")
-    model_path: str | None = _text(None)
-    deadline_seconds: float = _number(8.0, low=0.1, high=300)
-    on_unavailable: Literal["error", "embedded"] = _text("error", "error", "embedded")
+    name: str = declaration.text("embedded")
+    model_path: str | None = declaration.text(None)
+    deadline_seconds: float = declaration.number(8.0, low=0.1, high=300)
+    on_unavailable: Literal["error", "embedded"] = declaration.text("error", "error", "embedded")
     config: UpstreamSettings = field(default_factory=UpstreamSettings)
     retries: RetrySettings = field(default_factory=RetrySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
@@ -149,36 +77,36 @@ class ClassifierSettings:
 class ExactCacheSettings:
     """``cache.exact``: what each worker remembers."""
 
-    enabled: bool = _flag(True)
-    ttl_seconds: float = _number(3600.0, low=1, high=31_536_000)
-    max_entries: int = _integer(100_000, low=1, high=100_000_000)
-    max_bytes: int = _integer(67_108_864, low=65_536, high=1_099_511_627_776)
+    enabled: bool = declaration.flag(True)
+    ttl_seconds: float = declaration.number(3600.0, low=1, high=31_536_000)
+    max_entries: int = declaration.integer(100_000, low=1, high=100_000_000)
+    max_bytes: int = declaration.integer(67_108_864, low=65_536, high=1_099_511_627_776)
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarCacheSettings:
     """``cache.similar``: when the answer about one text may serve for another."""
 
-    mode: Literal["off", "fallback", "on"] = _text("fallback", "off", "fallback", "on")
-    max_edits: int = _integer(8, low=1, high=16)
-    max_ratio: float = _number(0.15, low=0.01, high=0.5)
-    min_chars: int = _integer(16, low=8, high=10_000)
-    max_chars: int = _integer(2000, low=8, high=20_000)
-    max_candidates: int = _integer(150, low=1, high=100_000)
-    guard_delta: float = _number(0.1, low=0.0, high=1)
-    guard_digits: bool = _flag(False)
-    sample_rate: float = _number(0.02, low=0.0, high=1)
+    mode: Literal["off", "fallback", "on"] = declaration.text("fallback", "off", "fallback", "on")
+    max_edits: int = declaration.integer(8, low=1, high=16)
+    max_ratio: float = declaration.number(0.15, low=0.01, high=0.5)
+    min_chars: int = declaration.integer(16, low=8, high=10_000)
+    max_chars: int = declaration.integer(2000, low=8, high=20_000)
+    max_candidates: int = declaration.integer(150, low=1, high=100_000)
+    guard_delta: float = declaration.number(0.1, low=0.0, high=1)
+    guard_digits: bool = declaration.flag(False)
+    sample_rate: float = declaration.number(0.02, low=0.0, high=1)
 
 
 @dataclass(frozen=True, slots=True)
 class SharedCacheSettings:
     """``cache.shared``: a Valkey or Redis server that several workers and machines share."""
 
-    url: str | None = _text(None)
-    timeout_seconds: float = _number(0.05, low=0.001, high=10)
-    pause_seconds: float = _number(1.0, low=0.01, high=3600)
-    max_connections: int = _integer(16, low=1, high=1024)
-    lease_seconds: float = _number(2.0, low=0.0, high=60)
+    url: str | None = declaration.text(None)
+    timeout_seconds: float = declaration.number(0.05, low=0.001, high=10)
+    pause_seconds: float = declaration.number(1.0, low=0.01, high=3600)
+    max_connections: int = declaration.integer(16, low=1, high=1024)
+    lease_seconds: float = declaration.number(2.0, low=0.0, high=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +122,11 @@ class CacheSettings:
 class PolicySettings:
     """``policy``: for each classifier, the thresholds from which a score has consequences."""
 
-    embedded: Mapping[str, Rule] = _policy(
+    embedded: Mapping[str, Rule] = declaration.policy(
         S=(0.67, 0.97), H=(0.84, 0.91), V=(0.36, None), HR=(0.47, None), SH=(0.19, None),
         S3=(0.25, None), H2=(0.89, None), V2=(0.09, None), ANY=(0.81, None),
     )  # fmt: skip
-    koala: Mapping[str, Rule] = _policy(
+    koala: Mapping[str, Rule] = declaration.policy(
         S=(0.3, 0.7), H=(0.3, 0.7), V=(0.3, 0.8), HR=(0.3, 0.8), SH=(0.2, 0.8),
         S3=(0.1, 0.5), H2=(0.1, 0.5), V2=(0.2, 0.7), ANY=(0.6, None),
     )  # fmt: skip
@@ -212,27 +140,31 @@ class PolicySettings:
 class HttpSettings:
     """``http``: what a request may be."""
 
-    max_body_bytes: int = _integer(1_048_576, low=1024, high=67_108_864)
-    max_text_chars: int = _integer(20_000, low=1, high=1_000_000)
-    max_batch_texts: int = _integer(100, low=1, high=10_000)
+    max_body_bytes: int = declaration.integer(1_048_576, low=1024, high=67_108_864)
+    max_text_chars: int = declaration.integer(20_000, low=1, high=1_000_000)
+    max_batch_texts: int = declaration.integer(100, low=1, high=10_000)
+    compress: bool = declaration.flag(True)
+    cors_origins: Sequence[str] = declaration.origins()
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessSettings:
     """``readiness``: how /readyz finds out whether a remote classifier can answer."""
 
-    probe_interval_seconds: float = _number(5.0, low=0.1, high=3600)
-    probe_wait_seconds: float = _number(1.0, low=0.0, high=30)
-    probe_at_start: bool = _flag(True)
+    probe_interval_seconds: float = declaration.number(5.0, low=0.1, high=3600)
+    probe_wait_seconds: float = declaration.number(1.0, low=0.0, high=30)
+    probe_at_start: bool = declaration.flag(True)
 
 
 @dataclass(frozen=True, slots=True)
 class LoggingSettings:
     """``logging``: what is written to standard output."""
 
-    level: Literal["debug", "info", "warning", "error"] = _text("info", "debug", "info", "warning", "error")
-    format: Literal["json", "console"] = _text("json", "json", "console")
-    requests: bool = _flag(True)
+    level: Literal["debug", "info", "warning", "error"] = declaration.text(
+        "info", "debug", "info", "warning", "error"
+    )
+    format: Literal["json", "console"] = declaration.text("json", "json", "console")
+    requests: bool = declaration.flag(True)
 
 
 class Secret:
@@ -273,26 +205,3 @@ SECRETS: Final = {
     if each.metadata.get("secret")
 }
 """What comes only from variables, whose names are these in capitals, or from files: characters at least."""
-
-
-class _SettingsSchema(Schema):
-    """Base of the schemas that `schema_of` derives."""
-
-    target: type
-
-    @post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> Any:
-        return self.target(**data)
-
-
-def schema_of(target: type) -> Schema:
-    """Derive the strict schema of a settings class: unknown keys are errors, absent ones have defaults."""
-    hints = get_type_hints(target)
-    members: dict[str, Any] = {"target": target}
-    for each in dataclasses.fields(target):
-        if each.metadata.get("secret"):
-            continue
-        kind = each.metadata.get("kind")
-        members[each.name] = kind or fields.Nested(schema_of(hints[each.name]))
-    schema = type(f"{target.__name__}Schema", (_SettingsSchema,), members)
-    return schema()  # type: ignore[no-any-return]

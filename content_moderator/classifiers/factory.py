@@ -16,6 +16,7 @@ from content_moderator.classifiers import embedded, koala
 from content_moderator.classifiers.breaker import Breaker
 from content_moderator.classifiers.cached import Cached, Renewing
 from content_moderator.classifiers.coalesced import Coalesced
+from content_moderator.classifiers.divided import Divided
 from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.classifiers.fallback import WithFallback
 from content_moderator.classifiers.koala import KoalaClassifier
@@ -70,11 +71,12 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
         ConfigurationError: See `build_classifier`; or the shared cache cannot be used.
     """
     chosen = build_classifier(settings) if classifier is None else classifier
-    has_stand_in = isinstance(chosen, Coalesced) and settings.classifier.on_unavailable == embedded.NAME
+    remote = isinstance(chosen, Coalesced)
+    has_stand_in = remote and settings.classifier.on_unavailable == embedded.NAME
     stand_in = _embedded(settings) if has_stand_in else None
     probed = Probed(
         # A remote classifier measures each call to the server, retries and all.
-        chosen if isinstance(chosen, Coalesced) else Measured(chosen),
+        Divided(chosen, max_tokens=settings.classifier.config.max_tokens) if remote else Measured(chosen),
         interval_seconds=settings.readiness.probe_interval_seconds,
         wait_seconds=settings.readiness.probe_wait_seconds,
         has_stand_in=has_stand_in,
