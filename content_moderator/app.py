@@ -13,7 +13,7 @@ from content_moderator.core.classification import Classifier
 from content_moderator.core.moderator import Moderator
 from content_moderator.logs import configure_logging
 from content_moderator.settings import Settings
-from content_moderator.web import batch, classify, operations, pages
+from content_moderator.web import batch, classify, comments, moderations, operations, pages
 from content_moderator.web.api import install_api
 from content_moderator.web.error_handlers import install_error_handlers
 from content_moderator.web.header import install_headers
@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         Moderator(each, policies, line.explainer) for each in (line.classifier, line.fresh, line.unremembered)
     )
     attach(app, State(settings, moderator, fresh, unremembered, line.probed.readiness))
-    install_api(app, classify.blueprint, batch.blueprint, operations.blueprint)
+    install_api(app, *(each.blueprint for each in (classify, batch, moderations, comments, operations)))
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)
     install_headers(app)

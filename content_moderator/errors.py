@@ -130,6 +130,7 @@ class BodyTooLargeError(RequestError):
 
     status = 413
     code = "body_too_large"
+    detail = "The body is too large."
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(limit_bytes)

@@ -30,7 +30,7 @@ LONG = " ".join(f"This is sentence number {number} of a long story." for number 
 
 @given(text=st.text(min_size=1).map(clean).filter(bool), max_tokens=st.integers(32, 60))
 def test_parts_are_small_enough_and_nothing_is_lost(text: str, max_tokens: int) -> None:
-    """Whatever the text, no part is larger than the limit, none is blank, and all words are there in order."""
+    """No part of any text is larger than the limit or blank, and all words are there in order."""
     parts = chunks(text, max_tokens=max_tokens)
     assert all(begin < end for begin, end in parts)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(parts))

@@ -4,7 +4,10 @@ import re
 
 import pytest
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
+
+from content_moderator.errors import answerable_errors
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
@@ -39,9 +42,42 @@ def test_description_is_valid_openapi(client: FlaskClient) -> None:
     assert {"/classify", "/healthcheck", "/livez", "/readyz", "/metrics"} <= set(document["paths"])
 
 
-def test_description_tells_the_errors_of_classify(client: FlaskClient) -> None:
+def test_description_knows_every_route(client: FlaskClient) -> None:
+    """Whatever answers is described, pages for people excepted."""
     document = client.get("/openapi.json").get_json()
-    responses = document["paths"]["/classify"]["post"]["responses"]
-    assert {"200", "400", "413", "415", "422", "502", "503", "504", "default"} <= set(responses)
-    reference = responses["503"]["$ref"].rpartition("/")[2]
-    assert "application/problem+json" in document["components"]["responses"][reference]["content"]
+    described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+    for rule in client.application.url_map.iter_rules():
+        if rule.endpoint.startswith(("pages.", "api-docs.")):
+            continue
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            assert (rule.rule, method) in described
+
+
+def test_description_shows_an_example_of_every_error(client: FlaskClient) -> None:
+    """Every stable code is there, in the shape and with the status that its path has."""
+    document = client.get("/openapi.json").get_json()
+    for path, shape in [("/classify", "problem+json"), ("/v1/moderations", "json")]:
+        responses = document["paths"][path]["post"]["responses"]
+        codes = set()
+        for status in responses.keys() - {"200", "default"}:
+            [(media_type, content)] = responses[status]["content"].items()
+            assert media_type == f"application/{shape}"
+            codes |= {
+                example["value"]["code"]
+                for example in content["examples"].values()
+                if example["value"]["status"] == int(status)
+            }
+        assert codes == {error.code for error in answerable_errors()} | {"bad_request", "internal_error"}
+
+
+def test_examples_of_errors_fit_their_schemas(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    schemas = document["components"]["schemas"]
+    for path in ("/classify", "/v1/moderations", "/v1alpha1/comments:analyze"):
+        for response in document["paths"][path]["post"]["responses"].values():
+            for content in response["content"].values():
+                name = content["schema"]["$ref"].rpartition("/")[2]
+                for example in content.get("examples", {}).values():
+                    Draft202012Validator({"components": {"schemas": schemas}} | schemas[name]).validate(
+                        example["value"]
+                    )

@@ -52,6 +52,5 @@ def merged(parts: Sequence[Classification]) -> Classification:
     if len(parts) == 1:
         return first
     metrics.DIVIDED.inc()
-    scores = {harm: max(part.scores[harm] for part in parts) for harm in HARMS}
-    scores[Label.OK] = min(part.scores[Label.OK] for part in parts)
-    return replace(first, scores=scores)
+    harms = {harm: max(part.scores[harm] for part in parts) for harm in HARMS}
+    return replace(first, scores=harms | {Label.OK: min(part.scores[Label.OK] for part in parts)})

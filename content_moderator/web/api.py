@@ -1,6 +1,6 @@
 """flask-smorest, fitted to the strict body reader and to one shape of error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -13,10 +13,15 @@ from werkzeug.exceptions import HTTPException
 
 from content_moderator import __version__
 from content_moderator.web.body import read_json
-from content_moderator.web.error_handlers import PROBLEM_JSON, ProblemSchema, answer_http_exception
+from content_moderator.web.dialect import OURS, Dialect
+from content_moderator.web.error_handlers import EXAMPLES, answer_http_exception
 from content_moderator.web.state import current_state
 
 _View = TypeVar("_View", bound=Callable[..., Any])
+
+
+ANSWERABLE: Final = (400, 413, 415, 422, 500, 502, 503, 504)
+"""The statuses of what can go wrong where texts are judged."""
 
 
 class StrictJsonProvider(JSONProvider):
@@ -49,32 +54,54 @@ class StrictBlueprint(Blueprint):
 
     ARGUMENTS_PARSER = StrictParser()
 
-    def problems(self, *statuses: int) -> Callable[[_View], _View]:
-        """Document that a view may answer with a problem of each of *statuses*."""
+    def failures(self, *statuses: int, dialect: Dialect = OURS) -> Callable[[_View], _View]:
+        """Document that a view may answer with failures of *statuses*, as they are before translation."""
 
         def decorate(view: _View) -> _View:
-            for status in statuses:
-                view = self.alt_response(status, HTTPStatus(status).name)(view)
+            for documented in _documented(statuses, dialect):
+                view = self.alt_response(**documented)(view)
             return view
 
         return decorate
+
+    def _prepare_arguments_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        """Leave the failures to `failures`."""
+        doc_info.get("arguments", {}).pop("responses", None)
+        return super()._prepare_arguments_doc(doc, doc_info, **kwargs)
+
+
+def _documented(statuses: Sequence[int], dialect: Dialect) -> Iterator[dict[str, Any]]:
+    """Describe each status, with an example for each code."""
+    examples: dict[int, dict[str, Any]] = {}
+    for failure in EXAMPLES:
+        if failure.status in statuses:
+            named = examples.setdefault(dialect.status_of(failure), {})
+            named[failure.code] = {"value": dialect.example(failure)}
+    for status, named in examples.items():
+        yield {
+            "status_code": status,
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(named)}",
+            "schema": dialect.schema,
+            "examples": named,
+            "content_type": dialect.media_type,
+        }
+    yield {
+        "status_code": "default",
+        "description": "Anything else, as 500 for a mistake of the service.",
+        "schema": dialect.schema,
+        "content_type": dialect.media_type,
+    }
 
 
 class ProblemApi(Api):
     """An API whose every error is an RFC 9457 problem document."""
 
-    ERROR_SCHEMA = ProblemSchema
+    # Each blueprint documents its own: see `StrictBlueprint.failures`.
+    DEFAULT_ERROR_RESPONSE_NAME = None
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer Werkzeug's and webargs' errors in our one shape."""
         return answer_http_exception(error)
-
-    def _register_responses(self) -> None:
-        """Document error responses with the media type that they have."""
-        ordinary: str = Api.DEFAULT_RESPONSE_CONTENT_TYPE
-        self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_JSON
-        super()._register_responses()
-        self.DEFAULT_RESPONSE_CONTENT_TYPE = ordinary
 
 
 OPENAPI: Final = {

@@ -1,6 +1,6 @@
 """POST /classify: what a text contains, and what to do about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -10,7 +10,7 @@ from content_moderator import metrics
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
 from content_moderator.errors import FieldError, InvalidFieldsError
-from content_moderator.web.api import StrictBlueprint
+from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.schemas import TextQuerySchema, TextSchema, VerdictSchema
 from content_moderator.web.state import current_state
 
@@ -23,7 +23,7 @@ blueprint = StrictBlueprint("classify", __name__, description="Classify texts")
 @blueprint.arguments(TextQuerySchema(), location="query")
 @blueprint.arguments(TextSchema(), location="json", required=False)
 @blueprint.response(200, VerdictSchema())
-@blueprint.problems(400, 413, 415, 422, 502, 503, 504)
+@blueprint.failures(*ANSWERABLE)
 def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Score one text on nine labels and decide whether to allow, review or block it."""
     moderator = chosen_moderator()
@@ -35,9 +35,7 @@ def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, 
         [verdict] = moderator.moderate([text])
     if body.get("explain"):
         answer["explanation"] = moderator.explain(text, verdict)
-    count(verdict)
-    g.decision = verdict.decision
-    g.cache = verdict.classification.cache
+    record([verdict])
     return answer | parts_of(verdict)
 
 
@@ -54,6 +52,15 @@ def chosen_moderator() -> Moderator:
     if "no-store" in wishes:
         return state.unremembered
     return state.fresh if "no-cache" in wishes else state.moderator
+
+
+def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """Tell who scored, for answers whose body has no place for it."""
+    names = sorted({verdict.classification.classifier.name for verdict in verdicts})
+    headers = {"X-Moderation-Classifier": ", ".join(names)}
+    if any(verdict.classification.degraded for verdict in verdicts):
+        headers["X-Moderation-Degraded"] = "true"
+    return headers
 
 
 def the_text(query: Mapping[str, str], body: Mapping[str, Any]) -> str:
@@ -80,6 +87,15 @@ def _check_query_encoding() -> None:
     except ValueError as error:
         detail = FieldError("Must be percent-encoded UTF-8.", parameter="message")
         raise InvalidFieldsError([detail]) from error
+
+
+def record(verdicts: Sequence[Verdict]) -> None:
+    """Count verdicts; if it is but one, the request's line in the log tells of it too."""
+    for verdict in verdicts:
+        count(verdict)
+    if len(verdicts) == 1:
+        g.decision = verdicts[0].decision
+        g.cache = verdicts[0].classification.cache
 
 
 def count(verdict: Verdict) -> None:

@@ -1,0 +1,221 @@
+"""POST /v1alpha1/comments:analyze: the Perspective API, for clients that have nowhere else to go."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from flask import Response, jsonify, request
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+
+from content_moderator.core.classification import Classification
+from content_moderator.core.label import Label
+from content_moderator.web.api import ANSWERABLE, StrictBlueprint
+from content_moderator.web.classify import chosen_moderator, record, source_headers
+from content_moderator.web.dialect import GOOGLE
+from content_moderator.web.discovery import PATH, discovery_document
+from content_moderator.web.schemas import check_text, probability
+from content_moderator.web.state import current_state
+
+ATTRIBUTES: Final[Mapping[str, Sequence[Label]]] = {
+    "TOXICITY": (),
+    "SEVERE_TOXICITY": (Label.H2, Label.V2, Label.S3),
+    "IDENTITY_ATTACK": (Label.H, Label.H2),
+    "INSULT": (Label.HR,),
+    "THREAT": (Label.V, Label.H2),
+    "SEXUALLY_EXPLICIT": (Label.S, Label.S3),
+}
+"""The labels whose highest score answers for an attribute; none for anything at all, 1 - P(OK)."""
+
+TEXT_TYPES: Final = ("PLAIN_TEXT", "TEXT_TYPE_UNSPECIFIED")
+SCORE_TYPES: Final = ("PROBABILITY", "SCORE_TYPE_UNSPECIFIED")
+
+blueprint = StrictBlueprint("comments", __name__, description="The Perspective API")
+
+
+def _flag(description: str) -> fields.Boolean:
+    return fields.Boolean(
+        truthy={True}, falsy={False}, allow_none=True, metadata={"description": description}
+    )
+
+
+def _optional_text(description: str) -> fields.String:
+    return fields.String(allow_none=True, metadata={"description": description})
+
+
+def _check_language(language: str) -> None:
+    if language.lower().partition("-")[0] != "en":
+        raise ValidationError("Only English (en) is judged.")
+
+
+def _check_not_empty(attributes: Mapping[str, object]) -> None:
+    if not attributes:
+        raise ValidationError("Must name at least one attribute.")
+
+
+class CommentSchema(Schema):
+    """The text."""
+
+    text = fields.String(
+        required=True, validate=check_text, metadata={"example": "Thank you, that was kind of you."}
+    )
+    type = fields.String(
+        validate=validate.OneOf(TEXT_TYPES, error="Must be PLAIN_TEXT: HTML is not understood."),
+        allow_none=True,
+    )
+
+
+class AttributeParametersSchema(Schema):
+    """How an attribute is wanted."""
+
+    scoreType = fields.String(
+        validate=validate.OneOf(SCORE_TYPES, error="Must be PROBABILITY."), allow_none=True
+    )
+    scoreThreshold = fields.Float(
+        validate=validate.Range(0, 1),
+        allow_none=True,
+        metadata={"description": "Lower scores are left out."},
+    )
+
+
+class AnalyzeRequestSchema(Schema):
+    """What Perspective's clients send."""
+
+    comment = fields.Nested(CommentSchema, required=True)
+    requestedAttributes = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(AttributeParametersSchema, allow_none=True),
+        required=True,
+        validate=_check_not_empty,
+        metadata={
+            "minProperties": 1,
+            "description": f"Of these: {', '.join(ATTRIBUTES)}.",
+            "example": {"TOXICITY": {}, "THREAT": {"scoreThreshold": 0.5}},
+        },
+    )
+    languages = fields.List(fields.String(validate=_check_language), allow_none=True)
+    doNotStore = _flag("Nothing about the text is remembered.")
+    spanAnnotations = _flag("Each sentence is scored as well.")
+    dropUnsupportedAttributes = _flag("Attributes that are not scored are left out instead of refused.")
+    clientToken = _optional_text("Repeated in the answer.")
+    sessionId = _optional_text("Not used.")
+    communityId = _optional_text("Not used.")
+    context = fields.Dict(allow_none=True, metadata={"description": "Not used."})
+
+    @validates_schema(skip_on_field_errors=True)
+    def _check_attributes(self, data: Mapping[str, Any], **_: Any) -> None:
+        known = f"Not scored by this service, which scores {', '.join(ATTRIBUTES)}."
+        unknown = [name for name in data["requestedAttributes"] if name not in ATTRIBUTES]
+        if unknown and not data.get("dropUnsupportedAttributes"):
+            raise ValidationError({"requestedAttributes": {name: [known] for name in unknown}})
+
+
+class QuerySchema(Schema):
+    """What Google's clients put into the query."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    key = fields.String(metadata={"description": "An API key; not looked at."})
+
+
+class ScoreSchema(Schema):
+    """A score."""
+
+    value = fields.Float(required=True, validate=validate.Range(0, 1))
+    type = fields.String(required=True, validate=validate.OneOf(["PROBABILITY"]))
+
+
+class SpanScoreSchema(Schema):
+    """The score of a part of the text."""
+
+    begin = fields.Integer(required=True, metadata={"description": "In UTF-16 code units of the text."})
+    end = fields.Integer(required=True)
+    score = fields.Nested(ScoreSchema, required=True)
+
+
+class AttributeScoresSchema(Schema):
+    """The scores of one attribute."""
+
+    summaryScore = fields.Nested(ScoreSchema, required=True)
+    spanScores = fields.List(fields.Nested(SpanScoreSchema), required=True)
+
+
+class AnalyzeAnswerSchema(Schema):
+    """What Perspective's clients read."""
+
+    attributeScores = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(AttributeScoresSchema),
+        metadata={"description": "Absent if every score is below its threshold."},
+    )
+    languages = fields.List(fields.String(), required=True)
+    clientToken = fields.String()
+
+
+@blueprint.route("/v1alpha1/comments:analyze", methods=["POST"])
+@blueprint.arguments(QuerySchema(), location="query")
+@blueprint.arguments(AnalyzeRequestSchema(), location="json")
+@blueprint.response(200, AnalyzeAnswerSchema())
+@blueprint.failures(*ANSWERABLE, dialect=GOOGLE)
+def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
+    """Score a comment as the Perspective API does."""
+    moderator = current_state().unremembered if body.get("doNotStore") else chosen_moderator()
+    text = body["comment"]["text"]
+    if body.get("spanAnnotations"):
+        verdict, spans = moderator.moderate_by_sentence(text)
+        parts = [(each.begin, each.end, each.verdict.classification) for each in spans]
+    else:
+        [verdict] = moderator.moderate([text])
+        parts = [(0, len(text), verdict.classification)]
+    record([verdict])
+    units = _utf16_places(text, [place for begin, end, _ in parts for place in (begin, end)])
+    placed = [(units[begin], units[end], each) for begin, end, each in parts]
+    scores = dict(_attribute_scores(body["requestedAttributes"], verdict.classification, placed))
+    answer: dict[str, Any] = {"languages": body.get("languages") or ["en"]}
+    if scores:
+        answer["attributeScores"] = scores
+    if body.get("clientToken") is not None:
+        answer["clientToken"] = body["clientToken"]
+    return answer, 200, source_headers([verdict])
+
+
+@blueprint.route(PATH)
+@blueprint.response(200, {"type": "object"}, description="A Google API discovery document.")
+@blueprint.failures(500)
+def discovery() -> Response:
+    """Describe comments:analyze to Google's API clients."""
+    return jsonify(discovery_document(request.host_url, ATTRIBUTES))
+
+
+def _attribute_scores(
+    requested: Mapping[str, Mapping[str, Any] | None],
+    whole: Classification,
+    parts: Sequence[tuple[int, int, Classification]],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give each attribute's scores, without those below its threshold."""
+    for name, parameters in requested.items():
+        threshold = (parameters or {}).get("scoreThreshold") or 0.0
+        if name not in ATTRIBUTES or attribute_score(name, whole) < threshold:
+            continue
+        spans = [
+            {"begin": begin, "end": end, "score": _score(name, part)}
+            for begin, end, part in parts
+            if attribute_score(name, part) >= threshold
+        ]
+        yield name, {"summaryScore": _score(name, whole), "spanScores": spans}
+
+
+def attribute_score(name: str, classification: Classification) -> float:
+    """Answer for one of ``ATTRIBUTES``."""
+    labels = ATTRIBUTES[name]
+    return max(classification.scores[label] for label in labels) if labels else classification.unsafe
+
+
+def _score(name: str, classification: Classification) -> Mapping[str, Any]:
+    return {"value": probability(attribute_score(name, classification), name), "type": "PROBABILITY"}
+
+
+def _utf16_places(text: str, places: Sequence[int]) -> Mapping[int, int]:
+    """Count in UTF-16 code units, as Perspective does, what is counted in code points."""
+    if text.isascii():
+        return {place: place for place in places}
+    return {place: len(text[:place].encode("utf-16-le")) // 2 for place in places}
