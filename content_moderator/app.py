@@ -20,6 +20,7 @@ from content_moderator.web.header import install_headers
 from content_moderator.web.observation import install_observation
 from content_moderator.web.shortcut import Shortcut
 from content_moderator.web.state import State, attach
+from content_moderator.web.transport import install_transport
 
 
 class _App(Flask):
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)
     install_headers(app)
+    install_transport(app, settings.http)
     install_observation(app)
     if line.memory is not None:
         app.wsgi_app = Shortcut(  # type: ignore[method-assign]

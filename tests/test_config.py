@@ -203,6 +203,25 @@ def test_empty_file_is_all_defaults(directory: Path) -> None:
     assert load(directory) == Settings()
 
 
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        pytest.param("[]", [], id="none"),
+        pytest.param('["https://example.org", "http://127.0.0.1:3000"]', None, id="two"),
+        pytest.param('["*"]', ["*"], id="all"),
+    ],
+)
+def test_origins_are_a_list(directory: Path, value: str, origins: list[str] | None) -> None:
+    wanted = ["https://example.org", "http://127.0.0.1:3000"] if origins is None else origins
+    assert load(directory, MODERATOR__HTTP__CORS_ORIGINS=value).http.cors_origins == wanted
+
+
+@pytest.mark.parametrize("value", ['["example.org"]', '["https://example.org/page"]', "https://example.org"])
+def test_what_is_no_origin_is_refused(directory: Path, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"http\.cors_origins"):
+        load(directory, MODERATOR__HTTP__CORS_ORIGINS=value)
+
+
 def test_all_mistakes_are_told_at_once(directory: Path) -> None:
     (directory / "app_conf.yml").write_text("a: 1\nhttp: {max_text_chars: 0}\n")
     with pytest.raises(ConfigurationError, match=r"http\.max_text_chars: .*; a: Unknown"):
