@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
+FUZZ_CASES ?= 1500
 # Sums in another order are other sums: with one thread a model is the same to the bit wherever it is built.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 export MODERATOR_ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check format lock model evaluate bench bench-cache bench-upstream clean
+.PHONY: help run test fuzz clients lint types check format lock model evaluate bench bench-cache bench-upstream clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +21,22 @@ run: $(VENV)/.runtime ## Set up everything and serve on 127.0.0.1:8000 (HOST, PO
 
 test: $(VENV)/.dev ## Set up everything and run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.dev ## Send FUZZ_CASES requests to each route, made up from the API's description
+	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest --no-cov --timeout 1800 --hypothesis-show-statistics tests/test_fuzz.py
+
+clients: build/clients/node build/clients/current build/clients/openai1 ## Install the client libraries that are tested against
+
+build/clients/node: tests/clients/package-lock.json
+	mkdir -p $@
+	cp tests/clients/package.json tests/clients/package-lock.json $@
+	npm ci --prefix $@ --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+build/clients/%: tests/clients/%.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 check: lint types ## Lint and type-check
 

@@ -53,7 +53,9 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         Moderator(each, policies, line.explainer) for each in (line.classifier, line.fresh, line.unremembered)
     )
     attach(app, State(settings, moderator, fresh, unremembered, line.probed.readiness))
-    install_api(app, *(each.blueprint for each in (classify, batch, moderations, comments, operations)))
+    install_api(
+        app, settings.http, *(each.blueprint for each in (classify, batch, moderations, comments, operations))
+    )
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)
     install_headers(app)

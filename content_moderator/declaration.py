@@ -28,8 +28,8 @@ class _StrictInteger(fields.Integer):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class _StrictBoolean(fields.Boolean):
-    """True or false; neither text nor 1."""
+class StrictBoolean(fields.Boolean):
+    """True or false; neither text nor 1, which Python takes for equal to True."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -72,7 +72,7 @@ def integer(default: int, *, low: int, high: int) -> Any:
 
 def flag(default: bool) -> Any:
     """Declare something that is on or off."""
-    return _setting(_StrictBoolean(), default)
+    return _setting(StrictBoolean(), default)
 
 
 def origins() -> Any:

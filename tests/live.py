@@ -85,24 +85,32 @@ def run_folder(worker: int) -> Path | None:
 
 def environment(port: int, variables: Mapping[str, str]) -> dict[str, str]:
     """Give the environment of a service: this process's, the port, and what a test sets."""
-    return os.environ | {"PORT": str(port), "WEB_CONCURRENCY": str(WORKERS), "THREADS": "8"} | dict(variables)
+    return os.environ | {"PORT": str(port), "THREADS": "8"} | dict(variables)
 
 
 @contextmanager
 def serving(
-    log: Path, variables: Mapping[str, str] | None = None, command: Sequence[str] = GUNICORN
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    command: Sequence[str] = GUNICORN,
+    *,
+    workers: int = WORKERS,
 ) -> Iterator[Live]:
     """Run the service until the block ends; its output goes to *log*."""
     port = unused_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(port, variables or {}), stdout=output, stderr=output
+            command,
+            cwd=ROOT,
+            env=environment(port, {"WEB_CONCURRENCY": str(workers)} | dict(variables or {})),
+            stdout=output,
+            stderr=output,
         )
     live = Live(process, port, log)
     try:
         wait_until(lambda: process.poll() is not None or _answers(live), seconds=30)
         assert process.poll() is None, live.output
-        wait_until(lambda: len(live.workers()) == WORKERS and all(map(run_folder, live.workers())))
+        wait_until(lambda: len(live.workers()) == workers and all(map(run_folder, live.workers())))
         yield live
     finally:
         process.terminate()

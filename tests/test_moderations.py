@@ -125,7 +125,7 @@ def test_id_is_the_id_of_the_request(client: FlaskClient) -> None:
         pytest.param(
             {"input": [{"type": "text", "text": "a", "b": 1}]}, "input[0]", "only", id="a part with more"
         ),
-        pytest.param({"input": [{"type": "text", "text": " "}]}, "input", "empty", id="blank parts"),
+        pytest.param({"input": [{"type": "text", "text": " "}]}, "input[0].text", "empty", id="a blank part"),
         pytest.param({"input": "a", "model": ""}, "model", "Length", id="empty model"),
         pytest.param({"input": "a", "model": 5}, "model", "Not a valid string", id="model a number"),
         pytest.param({"input": "a", "user": "x"}, "user", "Unknown field", id="unknown field"),

@@ -70,14 +70,16 @@ def test_description_shows_an_example_of_every_error(client: FlaskClient) -> Non
         assert codes == {error.code for error in answerable_errors()} | {"bad_request", "internal_error"}
 
 
-def test_examples_of_errors_fit_their_schemas(client: FlaskClient) -> None:
+def test_examples_fit_their_schemas(client: FlaskClient) -> None:
     document = client.get("/openapi.json").get_json()
     schemas = document["components"]["schemas"]
-    for path in ("/classify", "/v1/moderations", "/v1alpha1/comments:analyze"):
+    for path in ("/classify", "/classify/batch", "/v1/moderations", "/v1alpha1/comments:analyze"):
+        assert "example" in document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
         for response in document["paths"][path]["post"]["responses"].values():
             for content in response["content"].values():
                 name = content["schema"]["$ref"].rpartition("/")[2]
-                for example in content.get("examples", {}).values():
+                examples = [each["value"] for each in content.get("examples", {}).values()]
+                for example in [*examples, *([content["example"]] if "example" in content else [])]:
                     Draft202012Validator({"components": {"schemas": schemas}} | schemas[name]).validate(
-                        example["value"]
+                        example
                     )

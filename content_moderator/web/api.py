@@ -1,6 +1,6 @@
 """flask-smorest, fitted to the strict body reader and to one shape of error."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -12,7 +12,9 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
 from content_moderator import __version__
+from content_moderator.settings import HttpSettings
 from content_moderator.web.body import read_json
+from content_moderator.web.description import refine
 from content_moderator.web.dialect import OURS, Dialect
 from content_moderator.web.error_handlers import EXAMPLES, answer_http_exception
 from content_moderator.web.state import current_state
@@ -50,9 +52,20 @@ class StrictParser(FlaskParser):
 
 
 class StrictBlueprint(Blueprint):
-    """A blueprint whose arguments go through `StrictParser`."""
+    """
+    A blueprint whose arguments go through `StrictParser`.
+
+    Args:
+        rules: What the description says of whole schemas, by their names.
+    """
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(
+        self, *args: Any, rules: Mapping[str, Mapping[str, Any]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.rules = rules or {}
 
     def failures(self, *statuses: int, dialect: Dialect = OURS) -> Callable[[_View], _View]:
         """Document that a view may answer with failures of *statuses*, as they are before translation."""
@@ -119,11 +132,12 @@ OPENAPI: Final = {
 }
 
 
-def install_api(app: Flask, *blueprints: Blueprint) -> ProblemApi:
+def install_api(app: Flask, settings: HttpSettings, *blueprints: StrictBlueprint) -> None:
     """Register *blueprints* with *app*, documented in /openapi.json."""
     app.json = StrictJsonProvider(app)
     app.config.update(OPENAPI)
     api = ProblemApi(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    return api
+    rules = {name: rule for blueprint in blueprints for name, rule in blueprint.rules.items()}
+    refine(api.spec.components.schemas, rules, settings)

@@ -8,6 +8,7 @@ from marshmallow import ValidationError
 from content_moderator import metrics
 from content_moderator.core.policy import Verdict
 from content_moderator.errors import AnswerableError, InvalidFieldsError
+from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.classify import chosen_moderator, count, parts_of
 from content_moderator.web.schemas import BatchAnswerSchema, BatchSchema, check_text
@@ -17,7 +18,7 @@ blueprint = StrictBlueprint("batch", __name__, description="Classify texts")
 
 @blueprint.route("/classify/batch", methods=["POST"])
 @blueprint.arguments(BatchSchema(), location="json")
-@blueprint.response(200, BatchAnswerSchema())
+@blueprint.response(200, BatchAnswerSchema(), example=example.BATCH)
 @blueprint.failures(*ANSWERABLE)
 def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
     """Score several texts and decide about each; one that cannot be answered has an error in its place."""

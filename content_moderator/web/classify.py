@@ -10,19 +10,25 @@ from content_moderator import metrics
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
 from content_moderator.errors import FieldError, InvalidFieldsError
+from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.schemas import TextQuerySchema, TextSchema, VerdictSchema
 from content_moderator.web.state import current_state
 
 _OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons")
 
-blueprint = StrictBlueprint("classify", __name__, description="Classify texts")
+blueprint = StrictBlueprint(
+    "classify",
+    __name__,
+    description="Classify texts",
+    rules={"Text": {"oneOf": [{"required": ["text"]}, {"required": ["message"]}]}},
+)
 
 
 @blueprint.route("/classify", methods=["POST"])
 @blueprint.arguments(TextQuerySchema(), location="query")
-@blueprint.arguments(TextSchema(), location="json", required=False)
-@blueprint.response(200, VerdictSchema())
+@blueprint.arguments(TextSchema(), location="json")
+@blueprint.response(200, VerdictSchema(), example=example.VERDICT)
 @blueprint.failures(*ANSWERABLE)
 def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Score one text on nine labels and decide whether to allow, review or block it."""

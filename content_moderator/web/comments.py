@@ -1,5 +1,6 @@
 """POST /v1alpha1/comments:analyze: the Perspective API, for clients that have nowhere else to go."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,8 +9,11 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, vali
 
 from content_moderator.core.classification import Classification
 from content_moderator.core.label import Label
+from content_moderator.declaration import StrictBoolean
+from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.classify import chosen_moderator, record, source_headers
+from content_moderator.web.description import TEXT
 from content_moderator.web.dialect import GOOGLE
 from content_moderator.web.discovery import PATH, discovery_document
 from content_moderator.web.schemas import check_text, probability
@@ -28,13 +32,27 @@ ATTRIBUTES: Final[Mapping[str, Sequence[Label]]] = {
 TEXT_TYPES: Final = ("PLAIN_TEXT", "TEXT_TYPE_UNSPECIFIED")
 SCORE_TYPES: Final = ("PROBABILITY", "SCORE_TYPE_UNSPECIFIED")
 
-blueprint = StrictBlueprint("comments", __name__, description="The Perspective API")
+_KNOWN_OR_DROPPED: Final = [
+    {"properties": {"requestedAttributes": {"propertyNames": {"enum": list(ATTRIBUTES)}}}},
+    {
+        "properties": {"dropUnsupportedAttributes": {"const": True}},
+        "required": ["dropUnsupportedAttributes"],
+    },
+]
+
+ENGLISH: Final = r"^[Ee][Nn](-[A-Za-z0-9-]+)?$"
+"""A language tag of any English."""
+
+blueprint = StrictBlueprint(
+    "comments",
+    __name__,
+    description="The Perspective API",
+    rules={"AnalyzeRequest": {"anyOf": _KNOWN_OR_DROPPED}},
+)
 
 
-def _flag(description: str) -> fields.Boolean:
-    return fields.Boolean(
-        truthy={True}, falsy={False}, allow_none=True, metadata={"description": description}
-    )
+def _flag(description: str) -> StrictBoolean:
+    return StrictBoolean(allow_none=True, metadata={"description": description})
 
 
 def _optional_text(description: str) -> fields.String:
@@ -42,7 +60,7 @@ def _optional_text(description: str) -> fields.String:
 
 
 def _check_language(language: str) -> None:
-    if language.lower().partition("-")[0] != "en":
+    if not re.fullmatch(ENGLISH, language):
         raise ValidationError("Only English (en) is judged.")
 
 
@@ -55,7 +73,9 @@ class CommentSchema(Schema):
     """The text."""
 
     text = fields.String(
-        required=True, validate=check_text, metadata={"example": "Thank you, that was kind of you."}
+        required=True,
+        validate=check_text,
+        metadata={"example": "Thank you, that was kind of you.", **TEXT},
     )
     type = fields.String(
         validate=validate.OneOf(TEXT_TYPES, error="Must be PLAIN_TEXT: HTML is not understood."),
@@ -91,7 +111,10 @@ class AnalyzeRequestSchema(Schema):
             "example": {"TOXICITY": {}, "THREAT": {"scoreThreshold": 0.5}},
         },
     )
-    languages = fields.List(fields.String(validate=_check_language), allow_none=True)
+    languages = fields.List(
+        fields.String(validate=_check_language, metadata={"pattern": ENGLISH, "example": "en"}),
+        allow_none=True,
+    )
     doNotStore = _flag("Nothing about the text is remembered.")
     spanAnnotations = _flag("Each sentence is scored as well.")
     dropUnsupportedAttributes = _flag("Attributes that are not scored are left out instead of refused.")
@@ -154,7 +177,7 @@ class AnalyzeAnswerSchema(Schema):
 @blueprint.route("/v1alpha1/comments:analyze", methods=["POST"])
 @blueprint.arguments(QuerySchema(), location="query")
 @blueprint.arguments(AnalyzeRequestSchema(), location="json")
-@blueprint.response(200, AnalyzeAnswerSchema())
+@blueprint.response(200, AnalyzeAnswerSchema(), example=example.COMMENT)
 @blueprint.failures(*ANSWERABLE, dialect=GOOGLE)
 def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Score a comment as the Perspective API does."""

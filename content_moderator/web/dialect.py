@@ -16,6 +16,7 @@ from flask import Response, g
 from marshmallow import Schema, fields
 
 from content_moderator.errors import FieldError
+from content_moderator.web.example import REQUEST_ID
 from content_moderator.web.schemas import without_none
 
 JSON: Final = "application/json"
@@ -197,9 +198,7 @@ class Dialect:
 
     def example(self, failure: Failure) -> Mapping[str, Any]:
         """Give the body as it would be."""
-        return self.encode(
-            replace(failure, status=self.status_of(failure)), "8bfdb0ad6af04e36abfe100b8847c2bf"
-        )
+        return self.encode(replace(failure, status=self.status_of(failure)), REQUEST_ID)
 
     def status_of(self, failure: Failure) -> int:
         """Translate the status."""
@@ -235,7 +234,6 @@ def place(error: FieldError) -> str:
     return path or "body"
 
 
-_REQUEST_ID: Final = "8bfdb0ad6af04e36abfe100b8847c2bf"
 _NUMBER: Final = re.compile(r"/(\d+)(?=/|\Z)")
 _OPENAI_TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _GOOGLE_STATUS: Final = {

@@ -8,10 +8,12 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from content_moderator.core.label import HARMS, Label
 from content_moderator.core.policy import Verdict
+from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.classify import chosen_moderator, record, source_headers
+from content_moderator.web.description import TEXT, TEXTS
 from content_moderator.web.dialect import OPENAI
-from content_moderator.web.schemas import Score, check_count, check_text
+from content_moderator.web.schemas import BLANK, Score, check_count, check_text
 
 MAX_MODEL_CHARS: Final = 128
 
@@ -28,7 +30,7 @@ CATEGORIES: Final = (*(label.category for label in HARMS), *UNSCORED)
 
 _TEXT_PART: Final = {
     "type": "object",
-    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "properties": {"type": {"const": "text"}, "text": {"type": "string", **TEXT}},
     "required": ["type", "text"],
     "additionalProperties": False,
 }
@@ -78,6 +80,8 @@ def _wrong_parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]
             yield place, {"type": ["Must be text."]}
         elif not isinstance(part.get("text"), str):
             yield place, {"text": ["Not a valid string."]}
+        elif not part["text"].strip():
+            yield place, {"text": [BLANK]}
         elif part.keys() != {"type", "text"}:
             yield place, ["Must have type and text only."]
 
@@ -90,9 +94,9 @@ class ModerationRequestSchema(Schema):
         metadata={
             "description": "A text, a list of texts, or a list of text parts, which are judged as one text.",
             "oneOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
-                {"type": "array", "items": _TEXT_PART, "minItems": 1},
+                {"type": "string", **TEXT},
+                {"type": "array", "items": {"type": "string", **TEXT}, **TEXTS},
+                {"type": "array", "items": _TEXT_PART, **TEXTS},
             ],
             "example": ["Thank you, that was kind of you.", "See you at the station."],
         },
@@ -141,7 +145,7 @@ class ModerationAnswerSchema(Schema):
 
 @blueprint.route("/v1/moderations", methods=["POST"])
 @blueprint.arguments(ModerationRequestSchema(), location="json")
-@blueprint.response(200, ModerationAnswerSchema())
+@blueprint.response(200, ModerationAnswerSchema(), example=example.moderation(UNSCORED))
 @blueprint.failures(*ANSWERABLE, dialect=OPENAI)
 def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Judge texts as OpenAI's moderation API does."""

@@ -1,7 +1,7 @@
 """What goes in and out of the API, and the checks on both."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from flask import g
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -9,7 +9,11 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from content_moderator.core.classification import is_probability
 from content_moderator.core.label import Label
 from content_moderator.core.policy import RULE_NAMES
+from content_moderator.declaration import StrictBoolean
+from content_moderator.web.description import TEXT, TEXTS
 from content_moderator.web.state import current_state
+
+BLANK: Final = "Must not be empty or only white space."
 
 
 def check_text(text: str) -> None:
@@ -23,7 +27,7 @@ def check_text(text: str) -> None:
     if len(text) > limit:
         raise ValidationError(f"Must have at most {limit} characters; this has {len(text)}.")
     if not text.strip():
-        raise ValidationError("Must not be empty or only white space.")
+        raise ValidationError(BLANK)
 
 
 class TextQuerySchema(Schema):
@@ -34,7 +38,11 @@ class TextQuerySchema(Schema):
 
     message = fields.String(
         validate=check_text,
-        metadata={"description": "The text, as the service that this one replaces took it."},
+        metadata={
+            "description": "The text, as the service that this one replaces took it; then there is no body.",
+            "deprecated": True,
+            **TEXT,
+        },
     )
 
 
@@ -43,18 +51,18 @@ class TextSchema(Schema):
 
     text = fields.String(
         validate=check_text,
-        metadata={"description": "The text.", "example": "Thank you, that was kind of you."},
+        metadata={"description": "The text.", "example": "Thank you, that was kind of you.", **TEXT},
     )
     message = fields.String(
         validate=check_text,
-        metadata={"description": "Another name for text, from the service that this one replaces."},
+        metadata={
+            "description": "Another name for text, from the service that this one replaces.",
+            "deprecated": True,
+            **TEXT,
+        },
     )
-    spans = fields.Boolean(
-        truthy={True}, falsy={False}, metadata={"description": "Also judge each sentence by itself."}
-    )
-    explain = fields.Boolean(
-        truthy={True}, falsy={False}, metadata={"description": "Also say which words weighed how much."}
-    )
+    spans = StrictBoolean(metadata={"description": "Also judge each sentence by itself."})
+    explain = StrictBoolean(metadata={"description": "Also say which words weighed how much."})
 
 
 class Score(fields.Float):
@@ -212,10 +220,13 @@ class BatchSchema(Schema):
 
     texts = fields.List(
         # Checked one by one: what is wrong with one is answered in its place.
-        fields.Raw(allow_none=True, metadata={"type": "string"}),
+        fields.Raw(
+            allow_none=True,
+            metadata={"description": "A text; in the place of anything else the answer has an error."},
+        ),
         required=True,
         validate=check_count,
-        metadata={"example": ["Thank you, that was kind of you.", "See you at the station."]},
+        metadata={"example": ["Thank you, that was kind of you.", "See you at the station."], **TEXTS},
     )
 
 

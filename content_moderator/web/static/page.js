@@ -1,99 +1,128 @@
-"use strict";
+import { snippets } from "./snippet.js";
+import { verdictCard } from "./verdict.js";
 
 const byId = (id) => document.getElementById(id);
 const form = byId("form");
-const text = byId("text");
+const texts = [byId("text"), byId("second")];
+const main = byId("main");
+const policies = JSON.parse(main.dataset.policies);
+const maxChars = Number(main.dataset.maxChars);
 
-function element(name, content, className) {
-  const made = document.createElement(name);
-  if (content !== undefined) made.textContent = content;
-  if (className) made.className = className;
-  return made;
-}
-
-function scoreRow({ label, category, score }) {
-  const row = element("tr");
-  const name = element("th", category);
-  name.scope = "row";
-  name.append(" ", element("small", label));
-  const bar = element("meter");
-  bar.min = 0;
-  bar.max = 1;
-  bar.value = score;
-  bar.textContent = score.toFixed(3);
-  bar.setAttribute("aria-label", category);
-  const cell = element("td", undefined, "bar");
-  cell.append(bar);
-  row.append(name, cell, element("td", score.toFixed(3), "number"));
-  return row;
-}
-
-function showVerdict(verdict, milliseconds) {
-  byId("decision").textContent = verdict.decision;
-  byId("decision").className = verdict.decision;
-  byId("reasons").replaceChildren(...verdict.reasons.map((reason) => element("li",
-    `${reason.category}: ${reason.score.toFixed(3)}, ${reason.action} from ${reason.threshold} on`)));
-  byId("scores").replaceChildren(...verdict.labels.map(scoreRow));
-  const { name, model, revision } = verdict.classifier;
-  byId("source").textContent = `Scored by ${name} (${model}, revision ${revision.slice(0, 12)}), ` +
-    `cache ${verdict.cache.status}${verdict.degraded ? ", degraded" : ""}, in ${milliseconds.toFixed(0)} ms`;
-}
-
-// Marks the words that speak for the first reason, the more strongly the more they weigh.
-function showExplanation(verdict, sent) {
-  const [explanation] = verdict.explanation || [];
-  byId("explained").hidden = !verdict.flagged || !explanation;
-  if (byId("explained").hidden) return;
-  const heaviest = Math.max(...explanation.words.map((word) => word.weight));
-  const points = Array.from(sent);
-  const parts = [];
-  let done = 0;
-  for (const { begin, end, weight } of explanation.words) {
-    const share = weight / heaviest;
-    if (share < 0.1 || begin < done) continue;
-    const mark = element("mark", points.slice(begin, end).join(""));
-    mark.style.setProperty("--share", share.toFixed(2));
-    mark.title = `adds ${weight.toFixed(1)} to the log-odds of ${verdict.reasons[0].category}`;
-    parts.push(points.slice(done, begin).join(""), mark);
-    done = end;
-  }
-  byId("explained").replaceChildren(...parts, points.slice(done).join(""));
-}
-
-function showError(message) {
-  byId("error").textContent = message;
-  byId("error").hidden = !message;
-  byId("result").hidden = Boolean(message);
-}
+const comparing = () => !byId("second-entry").hidden;
 
 function describe(problem) {
   const details = (problem.errors || []).map((error) => error.detail);
   return [problem.detail, ...details].join(" ");
 }
 
-async function classify() {
+// One text's answer, with what the page shows beside it.
+async function ask(text) {
   const started = performance.now();
-  const sent = text.value;
-  try {
-    const response = await fetch(form.action, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ text: sent, explain: true }),
-    });
-    const body = await response.json();
-    if (!response.ok) return showError(describe(body));
-    showVerdict(body, performance.now() - started);
-    showExplanation(body, sent);
-    showError("");
-  } catch {
-    showError("The service did not answer.");
+  const headers = { "Content-Type": "application/json" };
+  if (byId("fresh").checked) headers["Cache-Control"] = "no-cache";
+  const response = await fetch(form.action, {
+    method: "POST",
+    headers,
+    body: JSON.stringify({ text, spans: true, explain: true }),
+  });
+  const body = await response.json();
+  if (!response.ok) throw new Error(describe(body));
+  return { text, verdict: body, milliseconds: performance.now() - started };
+}
+
+function show(answers) {
+  byId("results").replaceChildren(...answers.map((answer) => verdictCard(answer, policies, answers[0].verdict)));
+  byId("results").hidden = false;
+  byId("status").textContent = answers.map(({ verdict }) => {
+    const because = verdict.reasons.map((reason) => `${reason.category} ${reason.score.toFixed(2)}`).join(", ");
+    return because ? `${verdict.decision}: ${because}` : verdict.decision;
+  }).join("; ");
+  byId("code").hidden = false;
+  showSnippet();
+}
+
+function showError(message) {
+  byId("error").textContent = message;
+  byId("error").hidden = !message;
+  if (message) byId("results").hidden = true;
+}
+
+let latest = 0;
+
+async function classify() {
+  const wanted = texts.slice(0, comparing() ? 2 : 1).map((each) => each.value);
+  const blank = texts.find((each, place) => place < wanted.length && !each.value.trim());
+  if (blank) {
+    showError("Type a text first.");
+    return blank.focus();
   }
+  const turn = ++latest;
+  byId("results").setAttribute("aria-busy", "true");
+  try {
+    const answers = await Promise.all(wanted.map(ask));
+    // An answer that comes after a later question has been asked is not shown.
+    if (turn !== latest) return;
+    showError("");
+    show(answers);
+  } catch (error) {
+    if (turn === latest) showError(error instanceof TypeError ? "The service did not answer." : error.message);
+  } finally {
+    byId("results").removeAttribute("aria-busy");
+  }
+}
+
+function showSnippet() {
+  const language = form.ownerDocument.querySelector("input[name=language]:checked").value;
+  const wanted = texts.slice(0, comparing() ? 2 : 1).map((each) => each.value);
+  byId("snippet").textContent = snippets[language](new URL(".", location.href).href, wanted);
+}
+
+function count(area) {
+  const chars = Array.from(area.value).length;
+  const place = byId(`${area.id}-count`);
+  place.textContent = chars ? `${chars.toLocaleString("en")} of ${maxChars.toLocaleString("en")} characters` : "";
+  place.classList.toggle("over", chars > maxChars);
+}
+
+function compare(wanted) {
+  byId("second-entry").hidden = !wanted;
+  byId("compare").setAttribute("aria-expanded", String(wanted));
+  byId("compare").textContent = wanted ? "One text only" : "Compare two texts";
+  byId("results").hidden = true;
+  (wanted ? texts[1] : texts[0]).focus();
+}
+
+async function copy() {
+  const button = byId("copy");
+  try {
+    await navigator.clipboard.writeText(byId("snippet").textContent);
+    button.textContent = "Copied";
+  } catch {
+    // Without https there is no clipboard: the code is selected, to be copied by hand.
+    getSelection().selectAllChildren(byId("snippet"));
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   classify();
 });
-text.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
-});
+for (const area of texts) {
+  area.addEventListener("input", () => count(area));
+  area.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  });
+}
+for (const example of byId("examples").querySelectorAll("button")) {
+  example.addEventListener("click", () => {
+    const area = comparing() && texts[0].value ? texts[1] : texts[0];
+    area.value = example.textContent;
+    count(area);
+    if (!comparing() || texts[1].value) form.requestSubmit();
+  });
+}
+byId("compare").addEventListener("click", () => compare(!comparing()));
+byId("code").addEventListener("change", showSnippet);
+byId("copy").addEventListener("click", copy);

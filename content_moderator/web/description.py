@@ -1,0 +1,49 @@
+"""What the API's description says beyond what the schemas' fields can: limits, and rules between fields."""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, Final
+
+from content_moderator.settings import HttpSettings
+
+LIMIT: Final = "x-limit"
+"""Marks a part of a schema that a setting limits; its value is the setting's name."""
+
+# What str.strip() takes for white space, in full: each kind of regular expression has a \s of its own.
+_NOT_BLANK: Final = (
+    r"[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+)
+
+TEXT: Final = {"minLength": 1, "pattern": _NOT_BLANK, LIMIT: "max_text_chars"}
+"""A text: not blank, and no longer than is set."""
+
+TEXTS: Final = {"minItems": 1, LIMIT: "max_batch_texts"}
+"""A list of texts: not empty, and no longer than is set."""
+
+_LIMITING: Final = {"max_text_chars": "maxLength", "max_batch_texts": "maxItems"}
+
+
+def refine(
+    schemas: MutableMapping[str, Any], rules: Mapping[str, Mapping[str, Any]], settings: HttpSettings
+) -> None:
+    """
+    Complete the described schemas.
+
+    Args:
+        schemas: By name, as JSON Schema; changed in place.
+        rules: What is to be added, by the name of the schema.
+        settings: The limits.
+    """
+    for name, rule in rules.items():
+        schemas[name].update(rule)
+    for part in _parts(schemas):
+        if LIMIT in part:
+            limit = part.pop(LIMIT)
+            part[_LIMITING[limit]] = getattr(settings, limit)
+
+
+def _parts(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in below:
+        yield from _parts(each)
