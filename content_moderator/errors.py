@@ -8,6 +8,7 @@ or a caller sent goes nowhere but the log, and there only without the text.
     ModeratorError
     ├── ConfigurationError                      stops start-up, names the key
     ├── TrainingError                           the rows cannot be fitted
+    ├── ScanError                               the rows cannot be scanned
     ├── RequestError                            the caller can mend it: 4xx
     │   ├── BodyUnreadableError                 400  body_unreadable
     │   ├── BodyNotJsonError                    400  body_not_json
@@ -44,6 +45,10 @@ class ConfigurationError(ModeratorError):
 
 class TrainingError(ModeratorError):
     """The rows cannot be fitted; the message says why."""
+
+
+class ScanError(ModeratorError):
+    """The rows cannot be scanned; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,17 +43,24 @@ def importers(package: str) -> set[str]:
         pytest.param(
             "numpy",
             {f"classifiers/embedded_{part}.py" for part in ("explanation", "feature", "model")}
+            | {f"evaluation/{part}.py" for part in ("measure", "plot", "report")}
             | {f"retraining/{part}.py" for part in ("fit", "report", "train")},
             id="numpy",
         ),
         pytest.param("prometheus_client", {"metrics.py"}, id="prometheus_client"),
-        pytest.param("sklearn", {f"retraining/{part}.py" for part in ("fit", "report")}, id="sklearn"),
+        pytest.param(
+            "sklearn",
+            {f"evaluation/{part}.py" for part in ("plot", "report")}
+            | {f"retraining/{part}.py" for part in ("fit", "report")},
+            id="sklearn",
+        ),
+        pytest.param("matplotlib", {"evaluation/plot.py"}, id="matplotlib"),
+        pytest.param("rich", {"commands/evaluate.py", "commands/scan.py"}, id="rich"),
         pytest.param("redis", {"cache/server.py"}, id="redis"),
         pytest.param("cryptography", {"cache/seal.py"}, id="cryptography"),
         pytest.param(
             "rapidfuzz", {f"cache/{part}.py" for part in ("edit", "similar", "slip")}, id="rapidfuzz"
         ),
-        pytest.param("click", {"cli.py"}, id="click"),
         pytest.param("yaml", {"config.py"}, id="yaml"),
         pytest.param("gunicorn", set(), id="gunicorn"),
         pytest.param("content_moderator.app", set(), id="app"),
@@ -62,6 +69,10 @@ def importers(package: str) -> set[str]:
 )
 def test_only_these_modules_import(package: str, allowed: set[str]) -> None:
     assert importers(package) == allowed
+
+
+def test_click_is_for_the_commands_alone() -> None:
+    assert all(path == "cli.py" or path.startswith("commands/") for path in importers("click"))
 
 
 @pytest.mark.parametrize("package", ["flask", "flask_smorest", "webargs", "werkzeug"])
@@ -82,6 +93,11 @@ def test_web_frameworks_stay_at_the_edge(package: str) -> None:
             {"web", "cache", "classifiers", "core", "declaration", "errors", "metrics", "settings"},
             id="web",
         ),
+        pytest.param("evaluation", {"core", "errors", "evaluation"}, id="evaluation"),
+        pytest.param(
+            "retraining", {"classifiers", "core", "errors", "evaluation", "retraining"}, id="retraining"
+        ),
+        pytest.param("scanning", {"core", "errors", "scanning"}, id="scanning"),
         pytest.param("errors.py", set(), id="errors"),
         pytest.param("declaration.py", {"core"}, id="declaration"),
         pytest.param("settings.py", {"core", "declaration"}, id="settings"),

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from content_moderator import __version__, cli
+from content_moderator import __version__
 from content_moderator.cli import main
+from content_moderator.commands.classify import _standard_input
 from content_moderator.config import load_settings
 from tests.fault_server import FaultServer, Step, reply, scores
 
@@ -95,7 +96,7 @@ def test_classify_on_a_terminal_asks_for_a_text(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     with pytest.raises(click.UsageError, match="give a TEXT"):
-        cli._standard_input()
+        _standard_input()
 
 
 def test_classifier_error_is_one_line(

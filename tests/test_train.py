@@ -14,8 +14,8 @@ from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.classifiers.embedded_model import HEADS, EmbeddedModel
 from content_moderator.cli import main
 from content_moderator.core.label import Label
+from content_moderator.evaluation.labelled import read_rows
 from content_moderator.retraining.fit import STRENGTHS
-from content_moderator.retraining.row import read_rows
 
 FRIENDLY = [
     "thanks for the quick reply",
@@ -151,7 +151,7 @@ def test_rows_that_teach_nothing_are_called_that(tmp_path: Path, monkeypatch: py
 
 def test_any_follows_from_the_labels() -> None:
     def known(labels: dict[str, bool]) -> dict[str, bool]:
-        [row], _ = read_rows([json.dumps({"text": " x ", "labels": labels}).encode()])
+        [row], _ = read_rows([json.dumps({"text": " x ", "labels": labels}).encode()], HEADS)
         assert row.text == "x"
         return dict(row.labels)
 

@@ -25,13 +25,13 @@ from content_moderator.classifiers.embedded_model import HEADS
 from content_moderator.core.label import Label
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import ANY, Verdict
-from content_moderator.retraining.report import CALIBRATION_BINS, calibration_error
+from content_moderator.evaluation.measure import CALIBRATION_BINS, calibration_error
+from content_moderator.evaluation.plot import Curves
 from content_moderator.settings import PolicySettings
 from training.calibration import calibrate
 from training.evasion import ATTACKS, PADDING_CHARS, Padding, attack
 from training.fit import CALIBRATION, write
 from training.material import folds, gather, unseen_logits
-from training.plot import Curves
 from training.source import EVALUATION, Row, checksum, read_convabuse, read_goemotions, read_hatecheck
 from training.teacher import offensive
 

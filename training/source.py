@@ -16,7 +16,7 @@ import yaml
 
 from content_moderator.classifiers.embedded_model import HEADS
 from content_moderator.core.policy import ANY
-from content_moderator.retraining.row import near_duplicate_key
+from content_moderator.evaluation.labelled import near_duplicate_key
 
 MAX_EXPANSIONS: Final = 80
 """Sentences made of one template at most: a template with many slots must not outweigh the others."""

@@ -27,7 +27,7 @@ from content_moderator.classifiers.embedded_model import (
     wholes,
 )
 from content_moderator.core.text import Division, divide, normalise
-from content_moderator.retraining.row import LabelledRow, near_duplicate_key
+from content_moderator.evaluation.labelled import LabelledRow, near_duplicate_key
 
 FOLDS: Final = 5
 STRENGTHS: Final = (0.03, 0.1, 0.3, 1.0)

@@ -4,16 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from content_moderator.classifiers.embedded_model import HEADS
+from content_moderator.evaluation.measure import Floats, calibration_error
 
 MIN_NEGATIVES: Final = 100
 """Below this a rate of false alarms of one in a hundred cannot be seen."""
-CALIBRATION_BINS: Final = 10
-
-Floats = NDArray[np.float64]
 
 
 def compare(before: Floats, after: Floats, targets: Floats, false_alarms: float) -> Iterator[str]:
@@ -48,23 +45,6 @@ def threshold(negatives: Floats, false_alarms: float) -> float | None:
     if len(negatives) < MIN_NEGATIVES:
         return None
     return min(float(np.ceil(np.quantile(negatives, 1 - false_alarms) * 100 + 1e-9) / 100), 1.0)
-
-
-def bins_of(p: Floats) -> NDArray[np.int64]:
-    """Give the number of the bin, of ``CALIBRATION_BINS`` equally wide ones, that each probability is in."""
-    return np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-
-
-def calibration_error(y: Floats, p: Floats) -> float:
-    """
-    Give the expected calibration error.
-
-    Source:
-        Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
-    """
-    bins = bins_of(p)
-    gaps = [abs(y[bins == b].mean() - p[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
-    return float(sum(gaps))
 
 
 MEASURES: Final[tuple[Callable[[Floats, Floats], float], ...]] = (

@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from content_moderator.classifiers.embedded_model import EmbeddedModel, write_model
 from content_moderator.errors import TrainingError
+from content_moderator.evaluation.labelled import LabelledRow
 from content_moderator.retraining.fit import (
     STRENGTHS,
     changed,
@@ -19,7 +20,6 @@ from content_moderator.retraining.fit import (
     sample_of,
 )
 from content_moderator.retraining.report import compare
-from content_moderator.retraining.row import LabelledRow
 
 MIN_ROWS: Final = 10
 

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate
 
-from content_moderator.classifiers.embedded_model import HEADS
 from content_moderator.core.policy import ANY
 from content_moderator.core.text import clean, normalise
 from content_moderator.errors import flatten_messages
@@ -35,20 +33,21 @@ class BadRow:
     problem: str
 
 
-class _RowSchema(Schema):
-    text = fields.String(required=True, validate=validate.Regexp(r"(?s).*\S", error="Must not be blank."))
+def _row_schema(names: Sequence[str]) -> Schema:
+    known = validate.OneOf(names, error="Unknown label; there are: {choices}.")
     labels = fields.Dict(
-        keys=fields.String(validate=validate.OneOf(HEADS, error="Unknown label; there are: {choices}.")),
+        keys=fields.String(validate=known),
         values=fields.Boolean(truthy={True}, falsy={False}),
         required=True,
-        validate=validate.Length(min=1, error="Must name at least one label."),
+        validate=[validate.Length(min=1, error="Must name at least one label."), _check_any],
     )
+    text = fields.String(required=True, validate=validate.Regexp(r"(?s).*\S", error="Must not be blank."))
+    return Schema.from_dict({"text": text, "labels": labels}, name="LabelledRowSchema")()
 
-    @validates_schema
-    def _any_follows(self, data: Mapping[str, Any], **_: Any) -> None:
-        labels = data.get("labels", {})
-        if labels.get(ANY) is False and any(labels.values()):
-            raise ValidationError(f"{ANY} is false, but a label is true.", "labels")
+
+def _check_any(labels: Mapping[str, bool]) -> None:
+    if labels.get(ANY) is False and any(labels.values()):
+        raise ValidationError(f"{ANY} is false, but a label is true.")
 
 
 def near_duplicate_key(text: str) -> str:
@@ -56,26 +55,30 @@ def near_duplicate_key(text: str) -> str:
     return " ".join(normalise(text).split()[:6])
 
 
-def read_rows(lines: Iterable[bytes]) -> tuple[list[LabelledRow], list[BadRow]]:
+def read_rows(lines: Iterable[bytes], names: Sequence[str]) -> tuple[list[LabelledRow], list[BadRow]]:
     """
     Read JSON Lines of ``{"text": "...", "labels": {"HR": true, "S": false}}``; blank lines are skipped.
 
+    Args:
+        lines: Of the file.
+        names: The labels that there are, ANY included.
     Returns:
         The good rows and the bad ones. ANY is filled in where it follows from the other labels.
     """
+    schema = _row_schema(names)
     good: list[LabelledRow] = []
     bad: list[BadRow] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = _RowSchema().load(orjson.loads(line))
+            row = schema.load(orjson.loads(line))
         except orjson.JSONDecodeError:
             bad.append(BadRow(number, "not JSON"))
         except ValidationError as error:
             bad.append(BadRow(number, _problem(error)))
         else:
-            good.append(LabelledRow(clean(row["text"]), _with_any(row["labels"])))
+            good.append(LabelledRow(clean(row["text"]), _with_any(row["labels"], names)))
     return good, bad
 
 
@@ -84,9 +87,9 @@ def _problem(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, path)) or 'row'}: {message}" for path, message in found)
 
 
-def _with_any(labels: Mapping[str, bool]) -> dict[str, bool]:
+def _with_any(labels: Mapping[str, bool], names: Sequence[str]) -> dict[str, bool]:
     known = dict(labels)
-    others: Sequence[str] = HEADS[:-1]
+    others = [name for name in names if name != ANY]
     if any(known.get(name) for name in others):
         known[ANY] = True
     elif all(name in known for name in others):

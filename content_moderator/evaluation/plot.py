@@ -1,4 +1,4 @@
-"""The plots of docs/model-card.md."""
+"""Plots of precision by recall and of calibration."""
 
 from pathlib import Path
 from typing import Final
@@ -6,15 +6,12 @@ from typing import Final
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from content_moderator.retraining.report import bins_of
+from content_moderator.evaluation.measure import Floats, bins_of
 
 MIN_POINT: Final = 10
 """Rows that a point of the calibration plot must stand for."""
-
-Floats = NDArray[np.float64]
 
 
 class Curves:
@@ -34,7 +31,8 @@ class Curves:
             for b in np.unique(bins)
             if (bins == b).sum() >= MIN_POINT
         ]
-        self._calibration.plot(*zip(*points, strict=True), marker="o", label=label)
+        # Without a point there is still the name: the colours are explained here for both plots.
+        self._calibration.plot(*(zip(*points, strict=True) if points else ([], [])), marker="o", label=label)
 
     def save(self, path: Path) -> None:
         """Write the plots as a PNG."""

@@ -1,0 +1,1 @@
+"""The commands of content-moderator, one module each."""

@@ -1,0 +1,43 @@
+"""content-moderator config check | show."""
+
+import os
+from pathlib import Path
+
+import click
+
+from content_moderator.classifiers.factory import build_line
+from content_moderator.commands.error import plain_errors
+from content_moderator.config import MAIN_FILE, config_directory, dump_settings, load_settings
+
+
+@click.group()
+def config() -> None:
+    """Check and show the settings."""
+
+
+@config.command()
+@click.option(
+    "--freeze",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write what is in force, without secrets, to this folder.",
+)
+@plain_errors
+def check(freeze: Path | None) -> None:
+    """Say whether the service would start with these settings, without starting it."""
+    settings = load_settings()
+    line = build_line(settings)
+    if freeze is not None:
+        freeze.mkdir(parents=True, exist_ok=True)
+        fresh = freeze / f"{MAIN_FILE}.new"
+        fresh.write_text(dump_settings(settings), encoding="utf-8")
+        fresh.replace(freeze / MAIN_FILE)
+    click.echo(f"ok: {config_directory(os.environ)}, classifier {line.classifier.identity.name}")
+
+
+@config.command()
+@plain_errors
+def show() -> None:
+    """Print the settings that are in force, secrets hidden."""
+    settings = load_settings()
+    click.echo(dump_settings(settings), nl=False)
+    click.echo(f"# BEARER_TOKEN is {'set' if settings.bearer_token else 'not set'}")

@@ -1,0 +1,25 @@
+"""Our own errors, as one line instead of a traceback."""
+
+from collections.abc import Callable
+from functools import wraps
+
+import click
+
+from content_moderator.errors import AnswerableError, ConfigurationError, ModeratorError
+
+
+def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command show our own errors as one line."""
+
+    @wraps(command)
+    def wrapper(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigurationError as error:
+            raise click.ClickException(f"configuration: {error}") from error
+        except AnswerableError as error:
+            raise click.ClickException(f"{error.code}: {error.detail}") from error
+        except ModeratorError as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapper

@@ -1,0 +1,57 @@
+"""content-moderator train."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from content_moderator.classifiers.embedded_model import HEADS, EmbeddedModel
+from content_moderator.commands.error import plain_errors
+from content_moderator.commands.rows import good_rows
+from content_moderator.config import load_settings
+
+
+@click.command()
+@click.argument("rows", type=click.File("rb"))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    default=Path("retrained.bin"),
+    show_default=True,
+    help="Where to write the model.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the output.")
+@click.option("--skip-bad-rows", is_flag=True, help="Fit to the good rows although there are bad ones.")
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Share of the rows without a label that a suggested threshold may send to review.",
+)
+@plain_errors
+def train(rows: BinaryIO, output: Path, force: bool, skip_bad_rows: bool, false_alarms: float) -> None:
+    """
+    Fit the embedded model to your own labels.
+
+    ROWS is a file of JSON Lines, or - for standard input:
+
+        {"text": "...", "labels": {"HR": true, "S": false}}
+
+    Labels are S, H, V, HR, SH, H2, V2 and ANY; one that is absent is unknown. What the rows do not speak of
+    stays as in the model that classifier.model_path names, or in the shipped one.
+    """
+    if output.exists() and not force:
+        raise click.UsageError(f"{output} exists; --force overwrites it")
+    try:
+        from content_moderator.retraining import train as retrain  # noqa: PLC0415  (an extra: scikit-learn)
+    except ImportError as error:
+        raise click.ClickException(
+            f"training needs more packages: pip install 'content-moderator[train]' ({error.name} is missing)"
+        ) from error
+    good = good_rows(rows, HEADS, skip_bad=skip_bad_rows)
+    path = load_settings().classifier.model_path
+    base = EmbeddedModel.load(Path(path) if path else None)
+    for line in retrain.train(good, base, output, false_alarms=false_alarms):
+        click.echo(line)

@@ -1,0 +1,27 @@
+"""How far probabilities are from what is true."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+CALIBRATION_BINS: Final = 10
+
+Floats = NDArray[np.float64]
+
+
+def bins_of(p: Floats) -> NDArray[np.int64]:
+    """Give the number of the bin, of ``CALIBRATION_BINS`` equally wide ones, that each probability is in."""
+    return np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+
+
+def calibration_error(y: Floats, p: Floats) -> float:
+    """
+    Give the expected calibration error.
+
+    Source:
+        Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
+    """
+    bins = bins_of(p)
+    gaps = [abs(y[bins == b].mean() - p[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
+    return float(sum(gaps))

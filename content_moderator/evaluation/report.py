@@ -1,0 +1,104 @@
+"""How well a classifier does on labelled rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from content_moderator.core.label import Label
+from content_moderator.core.policy import ANY, RULE_NAMES, Rule, Verdict
+from content_moderator.evaluation.labelled import LabelledRow
+from content_moderator.evaluation.measure import Floats, calibration_error
+
+MIN_OF_EACH: Final = 5
+"""Rows with a label, and rows without, below which nothing is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtThreshold:
+    """The share of what a threshold stops that is right, and the share of what is right that it stops."""
+
+    threshold: float
+    precision: float | None
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """
+    How well one label's scores do.
+
+    Args:
+        label: The label, or ANY.
+        rows: Rows of which it is known.
+        positives: Those that have it.
+        auprc: Area under the precision-recall curve, by average precision; chance is positives / rows.
+        auroc: Area under the ROC curve; chance is 0.5.
+        calibration: Expected calibration error; 0 is best.
+        at: What the policy's thresholds do, by action.
+        truth: 1 or 0 for each row.
+        scores: For each row.
+    """
+
+    label: str
+    rows: int
+    positives: int
+    auprc: float | None
+    auroc: float | None
+    calibration: float
+    at: dict[str, AtThreshold]
+    truth: Floats
+    scores: Floats
+
+
+def reports(
+    rows: Sequence[LabelledRow], verdicts: Sequence[Verdict], rules: Mapping[str, Rule]
+) -> Iterator[LabelReport]:
+    """
+    Measure every label of which some row knows something.
+
+    Args:
+        rows: What is true.
+        verdicts: What was judged, in the same order.
+        rules: The thresholds of the classifier that judged.
+    """
+    for name in RULE_NAMES:
+        known = [
+            (row.labels[name], _score(verdict, name))
+            for row, verdict in zip(rows, verdicts, strict=True)
+            if name in row.labels
+        ]
+        if known:
+            truth, scores = np.array(known, dtype=np.float64).T
+            yield _report(name, truth, scores, rules.get(name, Rule()))
+
+
+def _report(name: str, truth: Floats, scores: Floats, rule: Rule) -> LabelReport:
+    positives = int(truth.sum())
+    enough = min(positives, len(truth) - positives) >= MIN_OF_EACH
+    thresholds = {"review": rule.review, "block": rule.block}
+    return LabelReport(
+        label=name,
+        rows=len(truth),
+        positives=positives,
+        auprc=float(average_precision_score(truth, scores)) if enough else None,
+        auroc=float(roc_auc_score(truth, scores)) if enough else None,
+        calibration=calibration_error(truth, scores),
+        at={action: _at(value, truth, scores) for action, value in thresholds.items() if value is not None},
+        truth=truth,
+        scores=scores,
+    )
+
+
+def _at(threshold: float, truth: Floats, scores: Floats) -> AtThreshold:
+    stopped = scores >= threshold
+    right = float(truth[stopped].sum())
+    precision = right / float(stopped.sum()) if stopped.any() else None
+    return AtThreshold(threshold, precision, right / truth.sum() if truth.any() else 0.0)
+
+
+def _score(verdict: Verdict, name: str) -> float:
+    classification = verdict.classification
+    return classification.unsafe if name == ANY else classification.scores[Label(name)]

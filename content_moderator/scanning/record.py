@@ -1,0 +1,85 @@
+"""How a judged row is written: JSON Lines, or CSV by the ending of the file's name."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from content_moderator.core.label import Label
+from content_moderator.core.policy import Verdict
+from content_moderator.scanning.row import Row
+
+SCORE_DIGITS: Final = 6
+
+
+class Writer:
+    """
+    Makes the bytes of the output.
+
+    Args:
+        path: Of the output; ``.csv`` is CSV, anything else JSON Lines.
+        keep: Names of the input's fields that are repeated.
+    """
+
+    def __init__(self, path: Path, keep: Sequence[str]) -> None:
+        self._csv = path.suffix.lower() == ".csv"
+        self._columns = columns(keep)
+
+    def header(self) -> bytes:
+        """Give what the file begins with."""
+        return _csv_line(self._columns) if self._csv else b""
+
+    def record(self, row: Row, verdict: Verdict) -> bytes:
+        """Write one row's answer."""
+        fields = _fields(row, verdict)
+        if not self._csv:
+            return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        flat = fields | fields.pop("scores") | {"reasons": ";".join(map(_reason, fields["reasons"]))}
+        return _csv_line([_cell(flat[name]) for name in self._columns])
+
+
+def columns(keep: Sequence[str]) -> list[str]:
+    """List the columns of CSV."""
+    scores = [label.value for label in Label]
+    return ["line", *keep, "decision", "flagged", *scores, "reasons", "classifier", "degraded"]
+
+
+def bad_record(row: Row, problem: str) -> bytes:
+    """Write a row that could not be judged, with what was read, so that nothing is lost."""
+    raw = row.raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    fields = {"line": row.line, "problem": problem, "row": raw.rstrip("\r\n")}
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _fields(row: Row, verdict: Verdict) -> dict[str, Any]:
+    classification = verdict.classification
+    return {
+        "line": row.line,
+        **row.kept,
+        "decision": verdict.decision,
+        "flagged": verdict.flagged,
+        "scores": {label.value: round(score, SCORE_DIGITS) for label, score in classification.scores.items()},
+        "reasons": [
+            {"label": each.label, "threshold": each.threshold, "action": each.action}
+            for each in verdict.reasons
+        ],
+        "classifier": classification.classifier.name,
+        "degraded": classification.degraded,
+    }
+
+
+def _reason(reason: Mapping[str, Any]) -> str:
+    return f"{reason['label']}:{reason['action']}"
+
+
+def _cell(value: object) -> object:
+    return orjson.dumps(value).decode() if isinstance(value, (bool, dict, list)) else value
+
+
+def _csv_line(cells: Sequence[object]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue().encode()

@@ -1,0 +1,224 @@
+"""Reads texts from JSON Lines, CSV or plain lines, one row at a time, and knows where each one ends."""
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final, Literal
+
+import orjson
+
+from content_moderator.errors import ScanError
+
+Form = Literal["jsonl", "csv", "tsv", "lines"]
+
+FORMS: Final[Mapping[str, Form]] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+"""By the ending of the file's name; anything else is plain lines."""
+
+TEXT: Final = "text"
+MAX_FIELD_CHARS: Final = 10_000_000
+"""A longer field of CSV is a quotation mark that was never closed."""
+
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One row of the input.
+
+    Args:
+        line: Where it begins, counted from 1.
+        raw: As it was read, bytes that are not UTF-8 as lone surrogates.
+        text: What is to be judged; None if the row is bad.
+        kept: The fields that were asked for.
+        problem: Why the row is bad; never its content.
+    """
+
+    line: int
+    raw: str
+    text: str | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class Lines:
+    """
+    The lines of a binary stream, with how far it has been read and what a digest makes of that.
+
+    Args:
+        stream: Read from where it stands, which must be its beginning.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self.offset = 0
+        self.number = 0
+        self.taken: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        raw = self._stream.readline()
+        if not raw:
+            raise StopIteration
+        self._pass(raw)
+        self.number += 1
+        line = raw.decode("utf-8", "surrogateescape")
+        self.taken.append(line)
+        # A byte order mark is no part of the first field.
+        return line.removeprefix("\ufeff") if self.number == 1 else line
+
+    @property
+    def digest(self) -> str:
+        """Tell apart what has been read from anything else, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def skip_to(self, offset: int, number: int) -> None:
+        """
+        Pass over what was read before.
+
+        Raises:
+            ScanError: There is less.
+        """
+        while self.offset < offset:
+            block = self._stream.read(min(_BLOCK_BYTES, offset - self.offset))
+            if not block:
+                raise ScanError("the input is shorter than what was already read of it")
+            self._pass(block)
+        self.number = number
+
+    def _pass(self, data: bytes) -> None:
+        self._digest.update(data)
+        self.offset += len(data)
+
+
+class RowReader:
+    """
+    Reads rows.
+
+    Args:
+        lines: Of the input.
+        form: Of the rows.
+        text_field: The field that holds the text; plain lines have none.
+        keep: Other fields that are wanted.
+        max_chars: Longer texts are bad rows.
+    Raises:
+        ScanError: The input has no such fields at all.
+    """
+
+    def __init__(
+        self, lines: Lines, form: Form, *, text_field: str, keep: Sequence[str], max_chars: int
+    ) -> None:
+        self._lines = lines
+        self._text_field = text_field
+        self._keep = keep
+        self._max_chars = max_chars
+        self._columns: list[str] = []
+        self._read: Callable[[], Iterator[Row]]
+        if form in {"csv", "tsv"}:
+            csv.field_size_limit(MAX_FIELD_CHARS)
+            self._records = csv.reader(lines, delimiter="," if form == "csv" else "\t", strict=True)
+            self._read_header()
+            self._read = self._read_records
+        else:
+            if form == "lines" and set(keep) - {TEXT}:
+                raise ScanError(f"plain lines have no fields but {TEXT}")
+            self._read = self._read_objects if form == "jsonl" else self._read_lines
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows from where the lines stand; blank ones are left out."""
+        return self._read()
+
+    def _read_header(self) -> None:
+        try:
+            self._columns = next(self._records, [])
+        except csv.Error as error:
+            raise ScanError(f"the header is not CSV: {error}") from error
+        missing = [name for name in (self._text_field, *self._keep) if name not in self._columns]
+        if missing:
+            raise ScanError(f"no column {missing[0]!r}; there are: {', '.join(self._columns) or 'none'}")
+
+    def _read_lines(self) -> Iterator[Row]:
+        for line in self._lines:
+            self._lines.taken[:-1] = []
+            yield from self._row(line.rstrip("\r\n"), {TEXT: line.rstrip("\r\n")}, TEXT)
+
+    def _read_objects(self) -> Iterator[Row]:
+        for line in self._lines:
+            self._lines.taken[:-1] = []
+            if not line.strip():
+                continue
+            try:
+                # Bytes that are not UTF-8 fail here as well.
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                yield self._bad("not JSON in UTF-8")
+                continue
+            fields = {self._text_field: value} if isinstance(value, str) else value
+            if not isinstance(fields, dict):
+                yield self._bad("neither an object nor a text")
+            elif self._text_field not in fields:
+                yield self._bad(f"no field {self._text_field}")
+            else:
+                yield from self._row(fields[self._text_field], fields, self._text_field, blank_is_bad=True)
+
+    def _read_records(self) -> Iterator[Row]:
+        while True:
+            self._lines.taken.clear()
+            try:
+                record = next(self._records)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield self._bad(f"not CSV: {error}")
+                continue
+            if not record:
+                continue
+            if len(record) != len(self._columns):
+                yield self._bad(f"{len(record)} columns, but the header has {len(self._columns)}")
+                continue
+            fields = dict(zip(self._columns, record, strict=True))
+            yield from self._row(fields[self._text_field], fields, self._text_field, blank_is_bad=True)
+
+    def _row(
+        self, text: object, fields: Mapping[str, Any], name: str, *, blank_is_bad: bool = False
+    ) -> Iterator[Row]:
+        if not isinstance(text, str):
+            yield self._bad(f"{name} is not a text")
+        elif not text.strip():
+            if blank_is_bad:
+                yield self._bad(f"{name} is blank")
+        elif len(text) > self._max_chars:
+            yield self._bad(f"{name} has {len(text)} characters; http.max_text_chars is {self._max_chars}")
+        elif not _is_unicode(text):
+            yield self._bad("not UTF-8")
+        else:
+            kept = {key: fields.get(key) for key in self._keep}
+            yield Row(self._begin(), self._raw(), text, kept)
+
+    def _bad(self, problem: str) -> Row:
+        return Row(self._begin(), self._raw(), problem=problem)
+
+    def _begin(self) -> int:
+        return self._lines.number - max(len(self._lines.taken), 1) + 1
+
+    def _raw(self) -> str:
+        raw = "".join(self._lines.taken)
+        self._lines.taken.clear()
+        return raw
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,458 @@
+"""content-moderator scan: every row once, whatever happens on the way."""
+
+import csv
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from content_moderator import errors
+from content_moderator.cli import main
+from content_moderator.core.classification import Classification
+from content_moderator.core.moderator import Moderator
+from content_moderator.errors import ClassifierError, ScanError
+from content_moderator.scanning import scan as module
+from content_moderator.scanning.scan import Job, Scan, discard
+from content_moderator.settings import PolicySettings
+from tests.fake import FakeClassifier
+from tests.fault_server import FaultServer, Step, reply, scores, wait_until
+from tests.live import ROOT
+
+ROWS = int(os.environ.get("SCAN_ROWS", "40000"))
+"""Rows of the scan that is killed."""
+
+INSULT = "you are such a pathetic idiot"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in; the settings are the shipped ones."""
+    monkeypatch.setenv("MODERATOR_CONFIG_DIR", str(ROOT / "config"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str, given: bytes | None = None) -> Result:
+    return CliRunner().invoke(main, ["scan", *arguments], input=given)
+
+
+def read(path: Path | str) -> list[Any]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "lines"),
+    [
+        pytest.param("in.jsonl", f'{{"text": "good day"}}\n\n{{"text": "{INSULT}"}}\n', [1, 3], id="objects"),
+        pytest.param("in.ndjson", f'"good day"\n"{INSULT}"', [1, 2], id="json texts, no last line end"),
+        pytest.param(
+            "in.csv", f'id,text\n1,"good\n\nday"\n\n2,{INSULT}\n', [2, 6], id="csv with line ends in it"
+        ),
+        pytest.param(
+            "in.csv", f"\ufefftext,id\r\ngood day,1\r\n{INSULT},2\r\n", [2, 3], id="csv of a spreadsheet"
+        ),
+        pytest.param("in.tsv", f"id\ttext\n1\tgood, day\n2\t{INSULT}\n", [2, 3], id="tab-separated"),
+        pytest.param("in.txt", f"\ufeffgood day\r\n\r\n  \n{INSULT}\r\n", [1, 4], id="plain lines"),
+    ],
+)
+def test_rows_of_every_form_are_judged(name: str, content: str, lines: list[int], here: Path) -> None:
+    (here / name).write_bytes(content.encode())
+    result = run(name, "-o", "out.jsonl")
+    assert result.exit_code == 0, result.output
+    rows = read("out.jsonl")
+    assert [row["line"] for row in rows] == lines
+    assert [row["decision"] for row in rows] == ["allow", "review"]
+    assert rows[1]["scores"]["HR"] > 0.9
+    assert rows[1]["reasons"][0] == {"label": "HR", "threshold": 0.47, "action": "review"}
+    assert sorted(path.name for path in here.iterdir()) == sorted([name, "out.jsonl"])
+
+
+def test_standard_input_is_plain_lines_unless_told_otherwise(here: Path) -> None:
+    assert run("-", "-o", "a.jsonl", given=f"{INSULT}\n".encode()).exit_code == 0
+    assert run("-", "-o", "b.jsonl", "--format", "jsonl", given=f'"{INSULT}"'.encode()).exit_code == 0
+    assert read("a.jsonl") == read("b.jsonl")
+
+
+def test_text_is_written_only_on_demand(here: Path) -> None:
+    (here / "in.jsonl").write_text('{"body": "good day", "id": 7, "more": [1]}\n')
+    assert (
+        run("in.jsonl", "-o", "out.jsonl", "--text-field", "body", "--keep", "id", "--keep", "gone").exit_code
+        == 0
+    )
+    [row] = read("out.jsonl")
+    assert (row["id"], row["gone"]) == (7, None)
+    assert "good day" not in Path("out.jsonl").read_text()
+    assert run("in.jsonl", "-o", "all.jsonl", "--text-field", "body", "--keep", "body").exit_code == 0
+    assert read("all.jsonl")[0]["body"] == "good day"
+
+
+def test_output_may_be_csv(here: Path) -> None:
+    (here / "in.jsonl").write_text(json.dumps({"text": INSULT, "id": 'a "b", c', "tags": ["x"]}) + "\n")
+    assert run("in.jsonl", "-o", "out.csv", "--keep", "id", "--keep", "tags").exit_code == 0
+    [row] = csv.DictReader(io.StringIO(Path("out.csv").read_text()))
+    assert (row["line"], row["id"], row["tags"]) == ("1", 'a "b", c', '["x"]')
+    assert (row["decision"], row["flagged"], row["degraded"]) == ("review", "true", "false")
+    assert row["reasons"] == "HR:review;ANY:review"
+    assert float(row["HR"]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line", "problem"),
+    [
+        pytest.param("in.jsonl", b"{oops\n", 1, "not JSON in UTF-8", id="not json"),
+        pytest.param("in.jsonl", b'{"text": "\xff"}\n', 1, "not JSON in UTF-8", id="json not utf-8"),
+        pytest.param("in.jsonl", b"5\n", 1, "neither an object nor a text", id="a number"),
+        pytest.param("in.jsonl", b'{"txt": "a"}\n', 1, "no field text", id="no text"),
+        pytest.param("in.jsonl", b'{"text": 5}\n', 1, "text is not a text", id="text a number"),
+        pytest.param("in.jsonl", b'\n{"text": " "}\n', 2, "text is blank", id="blank"),
+        pytest.param("in.jsonl", b'"%b"\n' % (b"a" * 20_001), 1, "text has 20001 characters", id="too long"),
+        pytest.param("in.csv", b"id,text\n1,a,b\n", 2, "3 columns, but the header has 2", id="columns"),
+        pytest.param("in.csv", b'id,text\n1,"a"b\n', 2, "not CSV: ", id="quotes"),
+        pytest.param("in.csv", b"id,text\n1,\n", 2, "text is blank", id="empty cell"),
+        pytest.param("in.csv", b"id,text\n1,\xff\n", 2, "not UTF-8", id="csv not utf-8"),
+        pytest.param("in.csv", b'id,text\n1,"never closed\nand on\n', 2, "not CSV: ", id="never closed"),
+        pytest.param("in.txt", b"caf\xe9\n", 1, "not UTF-8", id="line not utf-8"),
+    ],
+)
+def test_bad_row_is_kept_apart(name: str, content: bytes, line: int, problem: str, here: Path) -> None:
+    good = {"in.jsonl": b'"good day"\n', "in.csv": b"", "in.txt": b"good day\n"}[name]
+    (here / name).write_bytes(content + good)
+    result = run(name, "-o", "out.jsonl")
+    assert result.exit_code == 0, result.output
+    [bad] = read("out.jsonl.bad.jsonl")
+    assert bad["line"] == line
+    assert bad["problem"].startswith(problem)
+    assert bad["row"].strip(), "what was read is there"
+    assert len(read("out.jsonl")) == bool(good)
+    assert "out.jsonl.bad.jsonl" in result.output.replace("\n", "")
+
+
+def test_good_rows_after_a_bad_one_in_csv_are_judged(here: Path) -> None:
+    (here / "in.csv").write_text('id,text\n1,"a"b\n2,a,b\n3,good day\n')
+    assert run("in.csv", "-o", "out.jsonl").exit_code == 0
+    assert [row["line"] for row in read("out.jsonl")] == [4]
+    assert [row["line"] for row in read("out.jsonl.bad.jsonl")] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        pytest.param("in.csv", "id,body\n1,a\n", [], "no column 'text'; there are: id, body", id="no column"),
+        pytest.param("in.csv", "", [], "there are: none", id="empty csv"),
+        pytest.param("in.csv", '"a"b\n', [], "the header is not CSV", id="bad header"),
+        pytest.param("in.csv", "text\na\n", ["--keep", "id"], "no column 'id'", id="no column to keep"),
+        pytest.param("in.txt", "a\n", ["--keep", "id"], "plain lines have no fields", id="nothing to keep"),
+    ],
+)
+def test_what_cannot_be_scanned_at_all_is_told(
+    name: str, content: str, options: list[str], message: str, here: Path
+) -> None:
+    (here / name).write_text(content)
+    result = run(name, "-o", "out.jsonl", *options)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert not (here / "out.jsonl").exists()
+
+
+def test_summary_counts_everything(here: Path) -> None:
+    (here / "in.txt").write_text(f"{INSULT}\ngood day\nthank you\n")
+    output = run("in.txt", "-o", "out.jsonl").output
+    table = {
+        cells[0].strip(): cells[1].strip()
+        for line in output.splitlines()
+        if len(cells := line.strip("│┃ ").replace("┃", "│").split("│")) == 3
+    }
+    assert table["allow"] == "2"
+    assert table["review"] == "1"
+    assert table["review harassment"] == "1"
+    assert table["bad"] == "0"
+    assert "3 rows" in output
+
+
+def test_finished_output_is_not_overwritten_unless_told(here: Path) -> None:
+    (here / "in.txt").write_text("good day\n")
+    assert run("in.txt", "-o", "out.jsonl").exit_code == 0
+    (here / "in.txt").write_text(f"good day\n{INSULT}\n")
+    refused = run("in.txt", "-o", "out.jsonl")
+    assert refused.exit_code == 1
+    assert "out.jsonl exists; --restart overwrites it" in refused.output
+    assert len(read("out.jsonl")) == 1
+    assert run("in.txt", "-o", "out.jsonl", "--restart").exit_code == 0
+    assert len(read("out.jsonl")) == 2
+
+
+def moderator(classifier: FakeClassifier) -> Moderator:
+    return Moderator(classifier, PolicySettings().policies())
+
+
+def work(job: Job, classifier: FakeClassifier | None = None, waits: list[float] | None = None) -> Scan:
+    wait = (lambda seconds: None) if waits is None else waits.append
+    return Scan(job, moderator(classifier or FakeClassifier()), terms={}, max_chars=100, wait=wait)
+
+
+def finish(job: Job, content: bytes, classifier: FakeClassifier | None = None) -> Scan:
+    scan = work(job, classifier)
+    for _ in scan.run(io.BytesIO(content)):
+        pass
+    return scan
+
+
+@pytest.fixture
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints after each batch."""
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
+
+
+@pytest.mark.usefixtures("_eager")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    rows=st.lists(cells, min_size=1, max_size=12),
+    form=st.sampled_from(["jsonl", "csv", "lines"]),
+    stops=st.lists(st.integers(0, 5), max_size=3),
+    batch=st.integers(1, 3),
+    torn=st.binary(max_size=5),
+)
+def test_interrupted_scan_ends_like_one_that_was_not(
+    rows: list[str], form: Any, stops: list[int], batch: int, torn: bytes, tmp_path: Path
+) -> None:
+    """Stopped after any batches, with anything half written behind the checkpoint: the files are the same."""
+    content = encoded(rows, form)
+    whole = Job(tmp_path / "whole.jsonl", form, batch_rows=batch)
+    pieces = Job(tmp_path / "pieces.jsonl", form, batch_rows=batch)
+    for job in (whole, pieces):
+        discard(job)
+        job.output.unlink()
+    counts = finish(whole, content).counts
+    for stop in stops:
+        if pieces.output.exists() and not pieces.progress.exists():
+            break
+        running = work(pieces).run(io.BytesIO(content))
+        for _ in range(stop):
+            if next(running, None) is None:
+                break
+        running.close()  # type: ignore[attr-defined]
+        if pieces.progress.exists():
+            for path in (pieces.output, pieces.bad):
+                with path.open("ab") as file:
+                    file.write(torn)
+    if pieces.progress.exists() or not pieces.output.exists():
+        assert finish(pieces, content).counts == counts
+    for name in ("output", "bad"):
+        one, other = getattr(whole, name), getattr(pieces, name)
+        assert one.exists() == other.exists()
+        assert not one.exists() or one.read_bytes() == other.read_bytes()
+    assert not pieces.progress.exists()
+
+
+def encoded(rows: Sequence[str], form: str) -> bytes:
+    if form == "jsonl":
+        return b"\n".join(orjson.dumps({"text": row}) for row in rows)
+    if form == "lines":
+        return "\n".join(rows).encode()
+    output = io.StringIO()
+    csv.writer(output).writerows([["text", "n"], *([row, "1"] for row in rows)])
+    return output.getvalue().encode()
+
+
+def interrupted(job: Job, content: bytes, batches: int) -> None:
+    running: Iterator[int] = work(job).run(io.BytesIO(content))
+    for _ in range(batches):
+        next(running)
+    running.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("_eager")
+def test_scan_goes_on_only_with_what_it_began_with(tmp_path: Path) -> None:
+    job = Job(tmp_path / "out.jsonl", "lines", batch_rows=1)
+    interrupted(job, b"one\ntwo\nthree\n", 2)
+    with pytest.raises(ScanError, match="the input is not the one"):
+        finish(job, b"one\n222\nthree\n")
+    with pytest.raises(ScanError, match="shorter"):
+        finish(job, b"one\n")
+    with pytest.raises(ScanError, match="begun with other options"):
+        work(Job(tmp_path / "out.jsonl", "jsonl", batch_rows=1))
+    job.progress.write_text("{")
+    with pytest.raises(ScanError, match="cannot be read"):
+        work(job)
+    discard(job)
+    assert finish(job, b"one\ntwo\nthree\n").counts["rows"] == 3
+
+
+@pytest.mark.usefixtures("_eager")
+def test_two_scans_never_write_to_one_output(tmp_path: Path) -> None:
+    job = Job(tmp_path / "out.jsonl", "lines", batch_rows=1)
+    content = b"one\ntwo\nthree\n"
+    first, late = work(job), work(job)
+    running = first.run(io.BytesIO(content))
+    next(running)
+    with pytest.raises(ScanError, match="another scan writes"):
+        finish(job, content)
+    with pytest.raises(ScanError, match="another scan writes"):
+        discard(job)
+    list(running)
+    with pytest.raises(ScanError, match="another scan has written"):
+        list(late.run(io.BytesIO(content)))
+    assert [row["line"] for row in read(job.output)] == [1, 2, 3]
+
+
+class Scripted(FakeClassifier):
+    """Raises what the script says, then answers."""
+
+    def __init__(self, *script: ClassifierError) -> None:
+        super().__init__()
+        self.script = list(script)
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        if self.script:
+            raise self.script.pop(0)
+        return super().classify(texts)
+
+
+def test_classifier_that_is_away_is_waited_for_as_long_as_it_says(tmp_path: Path) -> None:
+    job = Job(tmp_path / "out.jsonl", "lines")
+    away = Scripted(
+        errors.WarmingUpError(retry_after_seconds=7),
+        errors.DeadlineExceededError(),
+        errors.OverloadedError(retry_after_seconds=0.1),
+    )
+    waits: list[float] = []
+    list(work(job, away, waits).run(io.BytesIO(b"one\n")))
+    assert waits == [7, 1, 1]
+    assert len(read(job.output)) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(errors.QuotaExhaustedError(), id="for longer than the patience"),
+        pytest.param(errors.CredentialsRefusedError(), id="for good"),
+    ],
+)
+def test_classifier_that_stays_away_ends_the_scan_which_can_go_on(
+    error: ClassifierError, tmp_path: Path
+) -> None:
+    job = Job(tmp_path / "out.jsonl", "lines", batch_rows=1)
+    away, waits = Scripted(error), list[float]()
+    with pytest.raises(type(error)):
+        list(work(job, away, waits).run(io.BytesIO(b"one\ntwo\n")))
+    assert waits == []
+    assert finish(job, b"one\ntwo\n").counts["rows"] == 2
+    assert [row["line"] for row in read(job.output)] == [1, 2]
+
+
+def test_patience_ends(tmp_path: Path) -> None:
+    job = Job(tmp_path / "out.jsonl", "lines", patience_seconds=0.0)
+    with pytest.raises(errors.OverloadedError):
+        list(
+            work(job, Scripted(*[errors.OverloadedError(retry_after_seconds=0)] * 9)).run(io.BytesIO(b"a\n"))
+        )
+
+
+def test_text_that_cannot_be_answered_is_a_bad_row(tmp_path: Path) -> None:
+    class Choosy(FakeClassifier):
+        def classify(self, texts: Sequence[str]) -> list[Classification]:
+            if "two" in texts:
+                raise errors.BadReplyError
+            return super().classify(texts)
+
+    job = Job(tmp_path / "out.jsonl", "lines")
+    counts = finish(job, b"one\ntwo\nthree\n", Choosy()).counts
+    assert [row["line"] for row in read(job.output)] == [1, 3]
+    assert read(job.bad) == [{"line": 2, "problem": "classifier_bad_reply", "row": "two"}]
+    assert (counts["rows"], counts["bad"]) == (3, 1)
+
+
+def test_remote_classifier_that_refuses_ends_the_command_in_one_line(
+    here: Path, upstream: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.play(Step(401))
+    monkeypatch.setenv("MODERATOR__CLASSIFIER__NAME", "koala")
+    monkeypatch.setenv("MODERATOR__CLASSIFIER__CONFIG__URL", upstream.url)
+    monkeypatch.setenv("BEARER_TOKEN", "hf_secret")
+    (here / "in.txt").write_text("one\n")
+    result = run("in.txt", "-o", "out.jsonl")
+    assert result.exit_code == 1
+    assert "classifier_credentials_refused" in result.output
+    assert "the same command goes on from there" in result.output
+    upstream.play(reply(scores()))
+    again = run("in.txt", "-o", "out.jsonl")
+    assert again.exit_code == 0, again.output
+    assert read("out.jsonl")[0]["classifier"] == "koala"
+
+
+WORDS = tuple("talk long kind people met you idiot see tomorrow pathetic lovely thank".split())  # noqa: SIM905
+
+
+def generate(path: Path) -> tuple[list[int], list[int]]:
+    """Write rows of which some are bad; give the lines of the good and of the bad ones."""
+    chance = random.Random(5)
+    good: list[int] = []
+    bad: list[int] = []
+    with path.open("w") as file:
+        for line in range(1, ROWS + 1):
+            text = " ".join(chance.choices(WORDS, k=20))
+            is_bad = line % 997 == 0
+            file.write("{broken\n" if is_bad else json.dumps({"text": f"{text} {line}"}) + "\n")
+            (bad if is_bad else good).append(line)
+    return good, bad
+
+
+def start(*options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "content_moderator", "scan", "in.jsonl", "-o", "out.jsonl", *options]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def line_reached() -> int:
+    try:
+        return int(json.loads(Path("out.jsonl.progress").read_bytes())["line"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
+
+
+def test_scan_that_is_killed_twice_ends_complete(here: Path) -> None:
+    """kill -9 in the middle, twice; in the end each row is there once, in order, and the summary is whole."""
+    good, bad = generate(here / "in.jsonl")
+    before = 0
+    for _ in range(2):
+        with start("--batch", "4") as process:
+            wait_until(lambda: line_reached() > before or process.poll() is not None, seconds=60)  # noqa: B023
+            assert process.poll() is None, "it was over before it could be killed"
+            process.kill()
+        before = line_reached()
+        assert before < ROWS
+    with start() as process:
+        output = process.communicate(timeout=110)[0].decode()
+    assert process.returncode == 0, output
+    assert f"going on after line {before}" in output
+    assert [row["line"] for row in read("out.jsonl")] == good
+    assert [row["line"] for row in read("out.jsonl.bad.jsonl")] == bad
+    assert f"{ROWS:,} rows in out.jsonl" in output
+    assert not (here / "out.jsonl.progress").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_scan_that_is_asked_to_end_says_how_to_go_on(number: int, here: Path) -> None:
+    generate(here / "in.jsonl")
+    with start("--batch", "4") as process:
+        wait_until(lambda: line_reached() > 0 or process.poll() is not None, seconds=60)
+        process.send_signal(number)
+        output = process.communicate(timeout=30)[0].decode()
+    assert process.returncode == 130, output
+    assert "the same command goes on from there" in output
+    assert "Traceback" not in output
