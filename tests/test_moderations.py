@@ -8,10 +8,19 @@ from flask.testing import FlaskClient
 from content_moderator import errors
 from content_moderator.app import create_app
 from content_moderator.core.label import Label
-from content_moderator.errors import ClassifierError
-from content_moderator.settings import HttpSettings, Settings
+from content_moderator.errors import ClassifierError, FieldError
+from content_moderator.settings import (
+    ClassifierSettings,
+    HttpSettings,
+    ReadinessSettings,
+    Secret,
+    Settings,
+    UpstreamSettings,
+)
+from content_moderator.web.dialect import place
 from content_moderator.web.moderations import CATEGORIES, UNSCORED
 from tests.fake import FakeClassifier
+from tests.fault_server import unused_port
 
 THIRTEEN = {
     "harassment",
@@ -198,3 +207,31 @@ def test_limit_of_texts_is_the_batch_limit(fake: FakeClassifier) -> None:
     client = create_app(settings, classifier=fake).test_client()
     assert ask(client, ["a", "b"]).status_code == 200
     assert ask(client, ["a", "b", "c"]).status_code == 400
+
+
+def test_stand_in_is_named_and_marked_in_the_headers() -> None:
+    config = UpstreamSettings(url=f"http://127.0.0.1:{unused_port()}/")
+    settings = Settings(
+        classifier=ClassifierSettings(name="koala", on_unavailable="embedded", config=config),
+        readiness=ReadinessSettings(probe_at_start=False),
+        bearer_token=Secret("hf_x"),
+    )
+    answer = ask(create_app(settings).test_client(), "one")
+    assert answer.status_code == 200
+    assert answer.headers["X-Moderation-Classifier"] == "embedded"
+    assert answer.headers["X-Moderation-Degraded"] == "true"
+    assert answer.get_json()["model"] == "content-moderator-embedded"
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        pytest.param(FieldError("x", pointer="#/input/2"), "input[2]", id="in a list"),
+        pytest.param(FieldError("x", pointer="#/input/0/text"), "input[0].text", id="in an object in a list"),
+        pytest.param(FieldError("x", pointer="#/comment/text"), "comment.text", id="in an object"),
+        pytest.param(FieldError("x", pointer="#"), "body", id="the whole"),
+        pytest.param(FieldError("x", parameter="key"), "key", id="in the query"),
+    ],
+)
+def test_field_is_named_as_people_write_it(error: FieldError, named: str) -> None:
+    assert place(error) == named

@@ -27,7 +27,7 @@ from content_moderator.scanning import scan as module
 from content_moderator.scanning.scan import Job, Scan, discard
 from content_moderator.settings import PolicySettings
 from tests.fake import FakeClassifier
-from tests.fault_server import FaultServer, Step, reply, scores, wait_until
+from tests.fault_server import FaultServer, Step, reply, scores, unused_port, wait_until
 from tests.live import ROOT
 
 ROWS = int(os.environ.get("SCAN_ROWS", "40000"))
@@ -393,6 +393,17 @@ def test_remote_classifier_that_refuses_ends_the_command_in_one_line(
     again = run("in.txt", "-o", "out.jsonl")
     assert again.exit_code == 0, again.output
     assert read("out.jsonl")[0]["classifier"] == "koala"
+
+
+def test_what_a_stand_in_judged_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODERATOR__CLASSIFIER__NAME", "koala")
+    monkeypatch.setenv("MODERATOR__CLASSIFIER__CONFIG__URL", f"http://127.0.0.1:{unused_port()}/")
+    monkeypatch.setenv("MODERATOR__CLASSIFIER__ON_UNAVAILABLE", "embedded")
+    monkeypatch.setenv("BEARER_TOKEN", "hf_secret")
+    (here / "in.txt").write_text("one\n")
+    result = run("in.txt", "-o", "out.jsonl")
+    assert "degraded" in result.output
+    assert read("out.jsonl")[0]["degraded"] is True
 
 
 WORDS = tuple("talk long kind people met you idiot see tomorrow pathetic lovely thank".split())  # noqa: SIM905

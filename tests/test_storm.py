@@ -139,8 +139,10 @@ def test_more_work_than_can_be_done_is_refused_at_once(
 ) -> None:
     """While all that may wait waits for an upstream that never answers, health and metrics stay quick."""
     upstream.play(Step(hang=True))
-    small = {"MODERATOR__CLASSIFIER__COALESCING__MAX_WAITING": "10"}
-    with serving(tmp_path / "log", variables(upstream, **small)) as live, ThreadPoolExecutor(60) as pool:
+    # One worker: of two the kernel may give one nearly all connections, and then the other has room for long.
+    small = {"MODERATOR__CLASSIFIER__COALESCING__MAX_WAITING": "10", "WEB_CONCURRENCY": "1"}
+    service = serving(tmp_path / "log", variables(upstream, **small), workers=1)
+    with service as live, ThreadPoolExecutor(60) as pool:
         began = time.monotonic()
         waiting = [pool.submit(client.classify, live, f"text {n}", began) for n in range(60)]
         time.sleep(1.0)
@@ -153,7 +155,7 @@ def test_more_work_than_can_be_done_is_refused_at_once(
         assert "requests_shed_total 0.0" not in requests.get(f"{live.url}/metrics", timeout=10).text
         answers = [each.result(60) for each in waiting]
     overloaded = [answer for answer in [*answers, *refused] if answer.code == "overloaded"]
-    assert 60 + 20 - 2 * 10 <= len(overloaded) <= 60 + 20 - 10, "a worker keeps ten, and one may get all"
+    assert len(overloaded) == 60 + 20 - 10, "it keeps ten"
     assert {answer.retry_after for answer in overloaded} == {"1"}
     # Not measurements: what waits takes 8 s.
     assert sorted(answer.seconds for answer in overloaded)[len(overloaded) // 2] < 1
