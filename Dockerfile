@@ -5,7 +5,7 @@ COPY requirements/runtime.txt /tmp/runtime.txt
 RUN /venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/runtime.txt
 
 # What runs: no compiler, no pip cache, no root. It writes nowhere but /dev/shm, so it may be started
-# with a read-only root file system: docker run --read-only --cap-drop ALL -p 8000:8000 IMAGE
+# with a read-only root file system: docker run --read-only --cap-drop ALL -p 8000:8000 IMAGE; docs/access.md has the keys
 FROM python:3.13.7-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin moderator
 COPY --from=dependencies /venv /venv

@@ -6,6 +6,7 @@ from typing import Any
 from flask import Flask
 
 from content_moderator import metrics
+from content_moderator.access.gate import build_gate
 from content_moderator.classifiers import embedded
 from content_moderator.classifiers.factory import build_line
 from content_moderator.config import load_settings
@@ -15,6 +16,7 @@ from content_moderator.logs import configure_logging
 from content_moderator.settings import Settings
 from content_moderator.web import batch, classify, comments, moderations, operations, pages
 from content_moderator.web.api import install_api
+from content_moderator.web.authentication import install_authentication
 from content_moderator.web.error_handlers import install_error_handlers
 from content_moderator.web.header import install_headers
 from content_moderator.web.observation import install_observation
@@ -43,6 +45,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     """
     settings = load_settings() if settings is None else settings
     configure_logging(settings.logging)
+    gate = build_gate(settings.auth)
     line = build_line(settings, classifier)
     for name in line.names:
         metrics.initialise(name)
@@ -54,18 +57,20 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     )
     attach(app, State(settings, moderator, fresh, unremembered, line.probed.readiness))
     install_api(
-        app, settings.http, *(each.blueprint for each in (classify, batch, moderations, comments, operations))
+        app, settings, *(each.blueprint for each in (classify, batch, moderations, comments, operations))
     )
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)
     install_headers(app)
     install_transport(app, settings.http)
     install_observation(app)
+    install_authentication(app, gate)
     if line.memory is not None:
         app.wsgi_app = Shortcut(  # type: ignore[method-assign]
             app.wsgi_app,
             memory=line.memory,
             moderator=moderator,
+            gate=gate,
             max_text_chars=settings.http.max_text_chars,
             log_requests=settings.logging.requests,
         )

@@ -1,4 +1,4 @@
-"""The command line: content-moderator serve | classify | scan | evaluate | train | config."""
+"""The command line: content-moderator serve | classify | scan | evaluate | train | keys | config."""
 
 import click
 
@@ -6,6 +6,7 @@ from content_moderator import __version__
 from content_moderator.commands.classify import classify
 from content_moderator.commands.config import config
 from content_moderator.commands.evaluate import evaluate
+from content_moderator.commands.keys import keys
 from content_moderator.commands.scan import scan
 from content_moderator.commands.serve import serve
 from content_moderator.commands.train import train
@@ -17,5 +18,5 @@ def main() -> None:
     """Classify texts and serve the moderation API. See config/app_conf.yml for the settings."""
 
 
-for command in (serve, classify, scan, evaluate, train, config):
+for command in (serve, classify, scan, evaluate, train, keys, config):
     main.add_command(command)

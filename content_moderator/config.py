@@ -17,8 +17,9 @@ import yaml
 from marshmallow import Schema, ValidationError, fields
 
 from content_moderator.declaration import schema_of
-from content_moderator.errors import ConfigurationError, flatten_messages
+from content_moderator.errors import ConfigurationError
 from content_moderator.settings import SECRETS, Secret, Settings
+from content_moderator.validation import flatten_messages
 
 PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"

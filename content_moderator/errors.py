@@ -15,7 +15,10 @@ or a caller sent goes nowhere but the log, and there only without the text.
     │   ├── BodyTooLargeError                   413  body_too_large
     │   ├── UnsupportedMediaTypeError           415  unsupported_media_type
     │   ├── UnsupportedEncodingError            415  unsupported_content_encoding
-    │   └── InvalidFieldsError                  422  invalid_fields
+    │   ├── InvalidFieldsError                  422  invalid_fields
+    │   ├── CredentialsMissingError             401  credentials_missing
+    │   ├── CredentialsInvalidError             401  credentials_invalid
+    │   └── ScopeMissingError                   403  scope_missing
     └── ClassifierError                         no complete, sane answer: 5xx
         ├── ClassifierUnavailableError          503  classifier_unavailable        retryable
         │   ├── WarmingUpError                  503  classifier_warming_up         retryable
@@ -30,9 +33,9 @@ or a caller sent goes nowhere but the log, and there only without the text.
         └── RequestRefusedError                 502  classifier_refused_request
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class ModeratorError(Exception):
@@ -65,29 +68,6 @@ class FieldError:
     detail: str
     pointer: str | None = None
     parameter: str | None = None
-
-
-def flatten_messages(
-    messages: Any, *, transparent: Collection[str] = ("_schema",)
-) -> Iterator[tuple[tuple[str, ...], str]]:
-    """
-    Walk validation messages that are nested like the data they are about.
-
-    Args:
-        messages: As marshmallow gives them: mappings down to lists of sentences.
-        transparent: Keys that marshmallow itself puts in, and that name no place in the data.
-    Yields:
-        The keys that lead to each message, and the message.
-    """
-    if isinstance(messages, Mapping):
-        for key, below in messages.items():
-            prefix = () if key in transparent else (str(key),)
-            for keys, message in flatten_messages(below, transparent=transparent):
-                yield (*prefix, *keys), message
-    elif isinstance(messages, list):
-        yield from (((), str(message)) for message in messages)
-    else:
-        yield (), str(messages)
 
 
 class AnswerableError(ModeratorError):
@@ -168,6 +148,30 @@ class InvalidFieldsError(RequestError):
     def __init__(self, fields: Sequence[FieldError]) -> None:
         super().__init__(fields)
         self.fields = tuple(fields)
+
+
+class CredentialsMissingError(RequestError):
+    """The request shows no key."""
+
+    status = 401
+    code = "credentials_missing"
+    detail = "Send an API key: Authorization: Bearer cm_..., or X-API-Key."
+
+
+class CredentialsInvalidError(RequestError):
+    """The key is nobody's, or revoked; which of the two is not told."""
+
+    status = 401
+    code = "credentials_invalid"
+    detail = "The API key is not valid."
+
+
+class ScopeMissingError(RequestError):
+    """The key is good, but not for this."""
+
+    status = 403
+    code = "scope_missing"
+    detail = "The API key does not allow this."
 
 
 class ClassifierError(AnswerableError):

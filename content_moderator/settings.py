@@ -148,6 +148,15 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """``auth``: who may ask."""
+
+    mode: Literal["none", "api_key"] = declaration.text("none", "none", "api_key")
+    keys_file: str | None = declaration.text(None)
+    required: bool = declaration.flag(False)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadinessSettings:
     """``readiness``: how /readyz finds out whether a remote classifier can answer."""
 
@@ -191,6 +200,7 @@ class Settings:
     cache: CacheSettings = field(default_factory=CacheSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
     readiness: ReadinessSettings = field(default_factory=ReadinessSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     bearer_token: Secret | None = field(default=None, metadata={"secret": True})

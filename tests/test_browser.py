@@ -14,6 +14,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from content_moderator.access.key import make_key
+from content_moderator.access.keyring import Keyring
 from tests.fault_server import unused_port, wait_until
 from tests.live import ROOT, Live, serving
 
@@ -248,6 +250,27 @@ def test_stand_in_is_marked_degraded(chromium: webdriver.Chrome, tmp_path: Path)
         page.classify("you are such a pathetic idiot")
         assert page.one(".degraded").is_displayed()
         assert "review from 0.47" in page.words(".reasons li")[0], "by the stand-in's own thresholds"
+
+
+def test_page_of_a_locked_service_takes_a_key(chromium: webdriver.Chrome, tmp_path: Path) -> None:
+    secret, key = make_key("forum", ["classify"], created="2026-01-01")
+    Keyring([key]).save(tmp_path / "keys.json")
+    variables = {
+        "MODERATOR__AUTH__MODE": "api_key",
+        "MODERATOR__AUTH__KEYS_FILE": str(tmp_path / "keys.json"),
+    }
+    with serving(tmp_path / "log", variables) as running:
+        page = Page(chromium, f"{running.url}/")
+        page.one("#text").send_keys("good morning")
+        page.one("#classify").click()
+        wait_until(lambda: page.one("#error").is_displayed())
+        assert "Send an API key" in page.one("#error").text
+        page.one("#key").send_keys(secret)
+        page.classify("good morning")
+        page.one("summary").click()
+        assert "YOUR_KEY" in page.one("#snippet").text
+        assert secret not in page.one("#snippet").text
+        assert secret not in running.output
 
 
 def test_service_that_is_gone_is_told(chromium: webdriver.Chrome, tmp_path: Path) -> None:

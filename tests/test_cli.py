@@ -134,6 +134,7 @@ def test_frozen_settings_are_the_settings(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODERATOR_ENVIRONMENT", "production")
+    monkeypatch.setenv("MODERATOR__AUTH__REQUIRED", "false")
     monkeypatch.setenv("MODERATOR__CLASSIFIER__DEADLINE_SECONDS", "3.5")
     monkeypatch.setenv("BEARER_TOKEN", "hf_secret")
     before = load_settings()

@@ -8,7 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from content_moderator.core.policy import ANY
 from content_moderator.core.text import clean, normalise
-from content_moderator.errors import flatten_messages
+from content_moderator.validation import flatten_messages
 
 
 @dataclass(frozen=True, slots=True)

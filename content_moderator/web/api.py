@@ -12,7 +12,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
 from content_moderator import __version__
-from content_moderator.settings import HttpSettings
+from content_moderator.settings import Settings
 from content_moderator.web.body import read_json
 from content_moderator.web.description import refine
 from content_moderator.web.dialect import OURS, Dialect
@@ -22,7 +22,7 @@ from content_moderator.web.state import current_state
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
-ANSWERABLE: Final = (400, 413, 415, 422, 500, 502, 503, 504)
+ANSWERABLE: Final = (400, 401, 403, 413, 415, 422, 500, 502, 503, 504)
 """The statuses of what can go wrong where texts are judged."""
 
 
@@ -132,7 +132,14 @@ OPENAPI: Final = {
 }
 
 
-def install_api(app: Flask, settings: HttpSettings, *blueprints: StrictBlueprint) -> None:
+SECURITY_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+"""How a key is shown; either will do."""
+
+
+def install_api(app: Flask, settings: Settings, *blueprints: StrictBlueprint) -> None:
     """Register *blueprints* with *app*, documented in /openapi.json."""
     app.json = StrictJsonProvider(app)
     app.config.update(OPENAPI)
@@ -140,4 +147,8 @@ def install_api(app: Flask, settings: HttpSettings, *blueprints: StrictBlueprint
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     rules = {name: rule for blueprint in blueprints for name, rule in blueprint.rules.items()}
-    refine(api.spec.components.schemas, rules, settings)
+    refine(api.spec.components.schemas, rules, settings.http)
+    if settings.auth.mode != "none":
+        for name, scheme in SECURITY_SCHEMES.items():
+            api.spec.components.security_scheme(name, scheme)
+        api.spec.options["security"] = [{name: []} for name in SECURITY_SCHEMES]

@@ -137,7 +137,7 @@ class QuerySchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    key = fields.String(metadata={"description": "An API key; not looked at."})
+    key = fields.String(metadata={"description": "An API key, where one is needed."})
 
 
 class ScoreSchema(Schema):
@@ -202,6 +202,7 @@ def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any],
 
 
 @blueprint.route(PATH)
+@blueprint.doc(security=[])
 @blueprint.response(200, {"type": "object"}, description="A Google API discovery document.")
 @blueprint.failures(500)
 def discovery() -> Response:

@@ -17,9 +17,12 @@ from content_moderator.errors import (
     FieldError,
     InvalidFieldsError,
     answerable_errors,
-    flatten_messages,
 )
+from content_moderator.validation import flatten_messages
 from content_moderator.web.dialect import Failure, dialect_of
+
+CHALLENGE: Final = 'Bearer realm="content_moderator"'
+"""What a 401 asks for, after RFC 6750."""
 
 INTERNAL_DETAIL: Final = "The service made a mistake; the log has the request id."
 
@@ -71,6 +74,8 @@ def answer(failure: Failure) -> Response:
     metrics.ERRORS.labels(failure.code).inc()
     g.error_code = failure.code
     response = dialect_of(request.path).write(failure)
+    if failure.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = CHALLENGE
     if failure.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_seconds)))
     return response

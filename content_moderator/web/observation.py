@@ -9,6 +9,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from content_moderator import metrics
+from content_moderator.access.keyring import Caller
 from content_moderator.core.classification import CacheOutcome
 from content_moderator.web.state import current_state
 
@@ -37,6 +38,11 @@ def request_id_of(given: str | None) -> str:
     thread, which costs an answer from memory more than all the rest.
     """
     return given if given and _WELL_FORMED.fullmatch(given) else f"{random.getrandbits(128):032x}"
+
+
+def told_of(caller: Caller | None) -> dict[str, str]:
+    """Give what a request's line in the log says of who asked."""
+    return {"tenant": caller.tenant, "key_id": caller.key_id} if caller else {}
 
 
 def timing_headers(seconds: float, outcome: CacheOutcome | None) -> dict[str, str]:
@@ -113,6 +119,7 @@ def _finish(response: Response) -> Response:
             code=g.get("error_code"),
             decision=g.get("decision"),
             cache=outcome.status if outcome else None,
+            **told_of(g.get("caller")),
         )
     return response
 

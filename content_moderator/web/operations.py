@@ -11,6 +11,7 @@ blueprint = StrictBlueprint("operations", __name__, description="Operate the ser
 
 
 @blueprint.route("/healthcheck")
+@blueprint.doc(security=[])
 @blueprint.response(200, StatusSchema)
 def healthcheck() -> dict[str, str]:
     """Tell that the process answers, as the service that this one replaces did."""
@@ -18,6 +19,7 @@ def healthcheck() -> dict[str, str]:
 
 
 @blueprint.route("/livez")
+@blueprint.doc(security=[])
 @blueprint.response(200, StatusSchema)
 def livez() -> dict[str, str]:
     """Tell that the process answers; restart it if it does not."""
@@ -25,6 +27,7 @@ def livez() -> dict[str, str]:
 
 
 @blueprint.route("/readyz")
+@blueprint.doc(security=[])
 @blueprint.response(200, StatusSchema)
 @blueprint.alt_response(503, schema=StatusSchema, description="No classifier can answer; reason says why.")
 def readyz() -> tuple[dict[str, str], int]:

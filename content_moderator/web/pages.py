@@ -32,6 +32,7 @@ def index() -> str:
     return render_template(
         "index.html",
         version=__version__,
+        locked=settings.auth.mode != "none",
         policies={name: _thresholds(policy) for name, policy in settings.policy.policies().items()},
         max_text_chars=settings.http.max_text_chars,
     )

@@ -18,12 +18,15 @@ import orjson
 import structlog
 
 from content_moderator import metrics
+from content_moderator.access.gate import Gate
+from content_moderator.access.keyring import Caller
 from content_moderator.cache.exact import Entry
 from content_moderator.cache.lookup import Lookup
 from content_moderator.cache.memory import Memory
 from content_moderator.core.classification import CacheOutcome
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.text import clean
+from content_moderator.errors import RequestError
 from content_moderator.web.body import pieces
 from content_moderator.web.classify import counts_of, parts_of
 from content_moderator.web.header import HEADERS
@@ -31,6 +34,7 @@ from content_moderator.web.observation import (
     REQUEST_ID_HEADER,
     request_id_of,
     timing_headers,
+    told_of,
     write_line,
 )
 from content_moderator.web.schemas import VerdictSchema
@@ -85,6 +89,7 @@ class Shortcut:
         application: Flask's.
         memory: What is remembered.
         moderator: Judges what is remembered.
+        gate: Lets callers in.
         max_text_chars: Longer texts are Flask's to refuse.
         log_requests: Whether each request leaves a line.
     """
@@ -95,12 +100,14 @@ class Shortcut:
         *,
         memory: Memory,
         moderator: Moderator,
+        gate: Gate,
         max_text_chars: int,
         log_requests: bool,
     ) -> None:
         self._application = application
         self._memory = memory
         self._moderator = moderator
+        self._gate = gate
         self._max_text_chars = max_text_chars
         self._log_requests = log_requests
         self._schema = VerdictSchema(exclude=("request_id",))
@@ -113,13 +120,18 @@ class Shortcut:
         started = time.perf_counter()
         if not _is_plain(environ):
             return self._application(environ, start_response)
+        try:
+            caller = self._gate.admit(environ, "classify")
+        except RequestError:
+            # Flask asks as well, and says what is wrong.
+            return self._application(environ, start_response)
         length = int(environ["CONTENT_LENGTH"])
         body = _read(environ["wsgi.input"], length)
         if len(body) == length and (text := self._text(body)) is not None:
             lookup = Lookup("exact")
             if (entry := self._memory.entry(text)) is not None:
                 lookup.end("hit")
-                return self._answer(environ, start_response, text, entry, started)
+                return self._answer(environ, start_response, text, entry, started, caller=caller)
         environ["wsgi.input"] = io.BytesIO(body)
         return self._application(environ, start_response)
 
@@ -135,7 +147,14 @@ class Shortcut:
         return clean(text) if isinstance(text, str) and len(text) <= self._max_text_chars else None
 
     def _answer(
-        self, environ: _Environ, start_response: _StartResponse, text: str, entry: Entry, started: float
+        self,
+        environ: _Environ,
+        start_response: _StartResponse,
+        text: str,
+        entry: Entry,
+        started: float,
+        *,
+        caller: Caller | None,
     ) -> list[bytes]:
         note = entry.note
         if not isinstance(note, _Note):
@@ -151,7 +170,7 @@ class Shortcut:
         seconds = time.perf_counter() - started
         self._seconds.observe(seconds)
         if self._log_requests:
-            parts = {"decision": note.decision, "cache": "exact", "request_id": request_id}
+            parts = {"decision": note.decision, "cache": "exact", "request_id": request_id} | told_of(caller)
             write_line(ENDPOINT, "POST", 200, seconds, **parts)
         headers = [
             ("Content-Type", "application/json"),

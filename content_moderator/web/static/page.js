@@ -19,6 +19,9 @@ function describe(problem) {
 async function ask(text) {
   const started = performance.now();
   const headers = { "Content-Type": "application/json" };
+  // Kept nowhere but in the field.
+  const key = byId("key")?.value.trim();
+  if (key) headers.Authorization = `Bearer ${key}`;
   if (byId("fresh").checked) headers["Cache-Control"] = "no-cache";
   const response = await fetch(form.action, {
     method: "POST",
@@ -74,7 +77,7 @@ async function classify() {
 function showSnippet() {
   const language = form.ownerDocument.querySelector("input[name=language]:checked").value;
   const wanted = texts.slice(0, comparing() ? 2 : 1).map((each) => each.value);
-  byId("snippet").textContent = snippets[language](new URL(".", location.href).href, wanted);
+  byId("snippet").textContent = snippets[language](new URL(".", location.href).href, wanted, Boolean(byId("key")));
 }
 
 function count(area) {

@@ -1,0 +1,27 @@
+"""Reads what marshmallow found wrong."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+
+def flatten_messages(
+    messages: Any, *, transparent: Collection[str] = ("_schema",)
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """
+    Walk validation messages that are nested like the data they are about.
+
+    Args:
+        messages: As marshmallow gives them: mappings down to lists of sentences.
+        transparent: Keys that marshmallow itself puts in, and that name no place in the data.
+    Yields:
+        The keys that lead to each message, and the message.
+    """
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            prefix = () if key in transparent else (str(key),)
+            for keys, message in flatten_messages(below, transparent=transparent):
+                yield (*prefix, *keys), message
+    elif isinstance(messages, list):
+        yield from (((), str(message)) for message in messages)
+    else:
+        yield (), str(messages)
