@@ -1,9 +1,12 @@
 """Who may ask: keys, scopes and the short list of what is for everybody."""
 
 import json
+import os
 import re
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +254,19 @@ def test_key_is_made_shown_once_listed_and_revoked(here: Path) -> None:
     assert "revoked" in run("list").output
 
 
+def test_keys_made_at_once_are_all_kept(here: Path) -> None:
+    command = [sys.executable, "-m", "content_moderator", "keys", "create", "--tenant", "forum"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    running = [
+        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for _ in range(4)
+    ]
+    made = [process.communicate(timeout=60)[0].decode().strip() for process in running]
+    keyring = Keyring.load(here / "keys.json")
+    assert all(keyring.caller_of(key) for key in made)
+    assert len(keyring.keys) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -264,6 +280,13 @@ def test_misuse_is_explained(arguments: list[str], message: str, here: Path) -> 
     result = run(*arguments)
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_folder_that_is_not_there_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODERATOR__AUTH__KEYS_FILE", "nowhere/keys.json")
+    result = run("create", "--tenant", "forum")
+    assert result.exit_code == 1
+    assert "nowhere/keys.json cannot be written (No such file or directory)" in result.output
 
 
 def test_commands_need_to_know_the_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

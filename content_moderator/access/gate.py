@@ -29,11 +29,6 @@ class Gate:
     def __init__(self, keyring: Keyring | None) -> None:
         self._keyring = keyring
 
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody needs a key."""
-        return self._keyring is None
-
     def admit(self, environ: Mapping[str, Any], scope: Scope) -> Caller | None:
         """
         Tell who asks; None where nobody needs a key.

@@ -1,6 +1,10 @@
 """content-moderator keys create | list | revoke."""
 
+import fcntl
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,10 +40,11 @@ def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
     if not re.match(TENANT, tenant):
         raise click.UsageError("a tenant has 1 to 64 letters, digits, and _ . -")
     path = _path()
-    keyring = Keyring.load(path) if path.exists() else Keyring([])
     secret, key = make_key(tenant, sorted(set(scopes)), created=f"{datetime.now(UTC):%Y-%m-%d}")
-    keyring.add(key)
-    keyring.save(path)
+    with _alone(path):
+        keyring = Keyring.load(path) if path.exists() else Keyring([])
+        keyring.add(key)
+        keyring.save(path)
     click.echo(secret)
     click.echo(f"key {key.id} of {tenant} is in {path}; it is good after a reload (kill -HUP)", err=True)
 
@@ -61,13 +66,29 @@ def show() -> None:
 def revoke(identity: str) -> None:
     """Let the key of this ID be good no longer."""
     path = _path()
-    keyring = Keyring.load(path)
-    try:
-        keyring.revoke(identity)
-    except KeyError as error:
-        raise click.UsageError("there is no key of this id; see content-moderator keys list") from error
-    keyring.save(path)
+    with _alone(path):
+        keyring = Keyring.load(path)
+        try:
+            keyring.revoke(identity)
+        except KeyError as error:
+            raise click.UsageError("there is no key of this id; see content-moderator keys list") from error
+        keyring.save(path)
     click.echo(f"key {identity} is revoked after a reload (kill -HUP)")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one command at a time change the file: of two at once one would lose the other's key."""
+    try:
+        # The folder, for the file itself is replaced.
+        folder = os.open(path.absolute().parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written ({error.strerror})") from error
 
 
 def _path() -> Path:
