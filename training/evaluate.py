@@ -24,7 +24,7 @@ from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.classifiers.embedded_model import HEADS
 from content_moderator.core.label import Label
 from content_moderator.core.moderator import Moderator
-from content_moderator.core.policy import ANY, Verdict
+from content_moderator.core.policy import ANY, Verdict, score_of
 from content_moderator.evaluation.measure import CALIBRATION_BINS, calibration_error
 from content_moderator.evaluation.plot import Curves
 from content_moderator.settings import PolicySettings
@@ -118,7 +118,7 @@ def quality(held_out: Sequence[HeldOut]) -> Iterator[str]:
     for head in HEADS:
         known = [i for i, row in enumerate(rows) if head in row.targets]
         y = np.array([rows[i].targets[head] for i in known], dtype=float)
-        p = np.array([score_of(verdicts[i], head) for i in known])
+        p = np.array([score_of(verdicts[i].classification, head) for i in known])
         met = np.array([any(r.label == head for r in verdicts[i].reasons) for i in known])
         hits = (met & (y == 1)).sum()
         ranking = " | ".join(
@@ -135,12 +135,6 @@ def quality(held_out: Sequence[HeldOut]) -> Iterator[str]:
     yield f"On the same rows alt-profanity-check reaches {average_precision_score(truth, teacher):.3f} AUPRC for any violation."
     yield ""
     yield f"![Precision by recall, and calibration]({PLOT.name})"
-
-
-def score_of(verdict: Verdict, head: str) -> float:
-    """Give the score of a label, or of any violation."""
-    classification = verdict.classification
-    return classification.unsafe if head == ANY else classification.scores[Label(head)]
 
 
 def chance(p: Floats) -> float:
@@ -202,7 +196,7 @@ def other_data(moderator: Moderator, data: Path) -> Iterator[str]:
     for name, rows in sets.items():
         texts = [text for text, _ in rows]
         y = np.array([label for _, label in rows], dtype=float)
-        p = np.array([score_of(verdict, ANY) for verdict in moderator.moderate(texts)])
+        p = np.array([score_of(verdict.classification, ANY) for verdict in moderator.moderate(texts)])
         yield (
             f"| {name} | {len(y)} | {y.mean():.3f} | {average_precision_score(y, p):.3f} "
             f"{interval(average_precision_score, y, p)} | {roc_auc_score(y, p):.3f} "

@@ -1,7 +1,6 @@
 """The keys that are known, in a file that holds no secret."""
 
 import hmac
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from content_moderator.access.key import SCOPES, ApiKey, Scope, digest_of, id_of
 from content_moderator.errors import ConfigurationError
+from content_moderator.replacing import replacing
 from content_moderator.validation import flatten_messages
 
 TENANT: Final = r"[A-Za-z0-9_.-]{1,64}\Z"
@@ -66,16 +66,13 @@ class Keyring:
 
     def save(self, path: Path) -> None:
         """Write the file, readable for its owner alone, in one step."""
-        fresh = path.with_name(f"{path.name}.new")
         body = orjson.dumps(
             {"keys": [asdict(key) for key in self.keys.values()]},
             option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         )
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        with replacing(path) as fresh:
+            fresh.touch(mode=0o600)
+            fresh.write_bytes(body)
 
     @classmethod
     def load(cls, path: Path) -> "Keyring":

@@ -11,6 +11,7 @@ from content_moderator.access.keyring import Keyring
 from content_moderator.classifiers.factory import build_line
 from content_moderator.commands.error import plain_errors
 from content_moderator.config import MAIN_FILE, config_directory, dump_settings, load_settings
+from content_moderator.replacing import replacing
 from content_moderator.settings import Settings
 
 
@@ -34,9 +35,8 @@ def check(freeze: Path | None) -> None:
     if freeze is not None:
         freeze.mkdir(parents=True, exist_ok=True)
         settings = _with_frozen_keys(settings, freeze)
-        fresh = freeze / f"{MAIN_FILE}.new"
-        fresh.write_text(dump_settings(settings), encoding="utf-8")
-        fresh.replace(freeze / MAIN_FILE)
+        with replacing(freeze / MAIN_FILE) as fresh:
+            fresh.write_text(dump_settings(settings), encoding="utf-8")
     click.echo(f"ok: {config_directory(os.environ)}, classifier {line.classifier.identity.name}")
 
 

@@ -16,6 +16,11 @@ ANY: Final = "ANY"
 RULE_NAMES: Final = (*(label.value for label in HARMS), ANY)
 
 
+def score_of(classification: Classification, name: str) -> float:
+    """Give the score that the rule *name*, of ``RULE_NAMES``, looks at."""
+    return classification.unsafe if name == ANY else classification.scores[Label(name)]
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """
@@ -86,7 +91,7 @@ class Policy:
     def _reasons(self, classification: Classification) -> list[Reason]:
         reasons = []
         for name, rule in self.rules.items():
-            score = classification.unsafe if name == ANY else classification.scores[Label(name)]
+            score = score_of(classification, name)
             if met := rule.apply(score):
                 category = "any" if name == ANY else Label(name).category
                 reasons.append(Reason(name, category, score, *met))

@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from content_moderator.core.label import Label
-from content_moderator.core.policy import ANY, RULE_NAMES, Rule, Verdict
+from content_moderator.core.policy import RULE_NAMES, Rule, Verdict, score_of
 from content_moderator.evaluation.labelled import LabelledRow
 from content_moderator.evaluation.measure import Floats, calibration_error
 
@@ -66,7 +65,7 @@ def reports(
     """
     for name in RULE_NAMES:
         known = [
-            (row.labels[name], _score(verdict, name))
+            (row.labels[name], score_of(verdict.classification, name))
             for row, verdict in zip(rows, verdicts, strict=True)
             if name in row.labels
         ]
@@ -97,8 +96,3 @@ def _at(threshold: float, truth: Floats, scores: Floats) -> AtThreshold:
     right = float(truth[stopped].sum())
     precision = right / float(stopped.sum()) if stopped.any() else None
     return AtThreshold(threshold, precision, right / truth.sum() if truth.any() else 0.0)
-
-
-def _score(verdict: Verdict, name: str) -> float:
-    classification = verdict.classification
-    return classification.unsafe if name == ANY else classification.scores[Label(name)]

@@ -10,6 +10,7 @@ from scipy.special import expit
 from content_moderator.classifiers.embedded_model import EmbeddedModel, write_model
 from content_moderator.errors import TrainingError
 from content_moderator.evaluation.labelled import LabelledRow
+from content_moderator.replacing import replacing
 from content_moderator.retraining.fit import (
     STRENGTHS,
     changed,
@@ -59,10 +60,9 @@ def train(
     yield f"Strength {best:g} it is. Before -> after, on rows that the fit has not seen:"
     yield from compare(expit(before), expit(tried[best]), sample.targets, false_alarms)
     weights, header = changed(base, fit(sample, np.arange(len(rows)), best))
-    unfinished = output.with_name(f"{output.name}.new")
     header["retrained_on"] = {"rows": len(rows), "strength": best}
-    write_model(unfinished, header=header, idf=base.idf, weights=weights.astype(np.float32))
-    unfinished.replace(output)
+    with replacing(output) as fresh:
+        write_model(fresh, header=header, idf=base.idf, weights=weights.astype(np.float32))
     revision = EmbeddedModel.load(output).revision
     yield f"{output} written, revision {revision}. To use it: classifier.model_path: {output.resolve()}"
     yield "and the thresholds that suit it under policy.embedded."

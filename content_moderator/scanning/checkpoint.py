@@ -1,6 +1,5 @@
 """How far a scan has come, in a file beside its output: what is needed to go on after whatever ended it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ import orjson
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
 from content_moderator.errors import ScanError
+from content_moderator.replacing import replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,8 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Replace the file, in one step and for good."""
-        fresh = path.with_name(f"{path.name}.new")
-        with fresh.open("wb") as file:
-            file.write(orjson.dumps(asdict(self)))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        with replacing(path) as fresh:
+            fresh.write_bytes(orjson.dumps(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":

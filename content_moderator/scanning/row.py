@@ -149,7 +149,8 @@ class RowReader:
     def _read_lines(self) -> Iterator[Row]:
         for line in self._lines:
             self._lines.taken[:-1] = []
-            yield from self._row(line.rstrip("\r\n"), {TEXT: line.rstrip("\r\n")}, TEXT)
+            text = line.rstrip("\r\n")
+            yield from self._row(text, {TEXT: text}, TEXT)
 
     def _read_objects(self) -> Iterator[Row]:
         for line in self._lines:

@@ -49,17 +49,17 @@ class ModerationInput(fields.Field[list[str]]):
             raise ValidationError("Must be a text, a list of texts, or a list of text parts.")
         check_count(value)
         if not all(isinstance(each, Mapping) for each in value):
-            _raise_all(dict(_wrong_texts(value)))
+            _raise_all(_wrong_texts(value))
             return value
-        _raise_all(dict(_wrong_parts(value)))
+        _raise_all(_wrong_parts(value))
         text = "\n".join(each["text"] for each in value)
         check_text(text)
         return [text]
 
 
-def _raise_all(wrong: Mapping[int, Any]) -> None:
-    if wrong:
-        raise ValidationError(dict(wrong))
+def _raise_all(found: Iterator[tuple[int, Any]]) -> None:
+    if wrong := dict(found):
+        raise ValidationError(wrong)
 
 
 def _wrong_texts(values: Sequence[object]) -> Iterator[tuple[int, Any]]:
