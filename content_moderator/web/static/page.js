@@ -9,6 +9,8 @@ const policies = JSON.parse(main.dataset.policies);
 const maxChars = Number(main.dataset.maxChars);
 
 const comparing = () => !byId("second-entry").hidden;
+const shownFields = () => texts.slice(0, comparing() ? 2 : 1);
+const shownTexts = () => shownFields().map((each) => each.value);
 
 function describe(problem) {
   const details = (problem.errors || []).map((error) => error.detail);
@@ -53,8 +55,7 @@ function showError(message) {
 let latest = 0;
 
 async function classify() {
-  const wanted = texts.slice(0, comparing() ? 2 : 1).map((each) => each.value);
-  const blank = texts.find((each, place) => place < wanted.length && !each.value.trim());
+  const blank = shownFields().find((each) => !each.value.trim());
   if (blank) {
     showError("Type a text first.");
     return blank.focus();
@@ -62,7 +63,7 @@ async function classify() {
   const turn = ++latest;
   byId("results").setAttribute("aria-busy", "true");
   try {
-    const answers = await Promise.all(wanted.map(ask));
+    const answers = await Promise.all(shownTexts().map(ask));
     // An answer that comes after a later question has been asked is not shown.
     if (turn !== latest) return;
     showError("");
@@ -75,9 +76,8 @@ async function classify() {
 }
 
 function showSnippet() {
-  const language = form.ownerDocument.querySelector("input[name=language]:checked").value;
-  const wanted = texts.slice(0, comparing() ? 2 : 1).map((each) => each.value);
-  byId("snippet").textContent = snippets[language](new URL(".", location.href).href, wanted, Boolean(byId("key")));
+  const language = document.querySelector("input[name=language]:checked").value;
+  byId("snippet").textContent = snippets[language](new URL(".", location.href).href, shownTexts(), Boolean(byId("key")));
 }
 
 function count(area) {
