@@ -114,6 +114,25 @@ def _problem():
     return finished.stderr.strip() if finished.returncode else ""
 
 
+def _note_reload(problem):
+    """Leave word of how the settings were taken on, for /metrics and for content-moderator config reload."""
+    path = _run("reload.json")
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        before = {"count": -1, "taken_on": None}
+    now = time.time()
+    word = {
+        "pid": os.getpid(),
+        "count": before["count"] + 1,
+        "problem": problem,
+        "taken_on": before["taken_on"] if problem else now,
+    }
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(word), encoding="utf-8")
+    fresh.replace(path)
+
+
 def on_starting(server):
     """
     Stop before anything starts if the configuration is bad, and keep the old one at a bad reload.
@@ -127,6 +146,7 @@ def on_starting(server):
     if problem := _problem():
         shutil.rmtree(_run(""), ignore_errors=True)
         sys.exit(problem)
+    _note_reload("")
     _run("metrics").mkdir()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_run("metrics"))
     reload = server.reload
@@ -136,6 +156,7 @@ def on_starting(server):
             server.log.error("Reload refused, the old configuration stays: %s", problem)
         else:
             reload()
+        _note_reload(problem)
 
     server.reload = reload_if_sound
 

@@ -11,17 +11,17 @@ from content_moderator.classifiers import embedded
 from content_moderator.classifiers.factory import build_line
 from content_moderator.config import load_settings
 from content_moderator.core.classification import Classifier
-from content_moderator.core.moderator import Moderator
 from content_moderator.logs import configure_logging
 from content_moderator.settings import Settings
-from content_moderator.web import batch, classify, comments, moderations, operations, pages
+from content_moderator.tenants import load_tenants
+from content_moderator.web import batch, classify, comments, moderations, operations, pages, policies
 from content_moderator.web.api import install_api
 from content_moderator.web.authentication import install_authentication
 from content_moderator.web.error_handlers import install_error_handlers
 from content_moderator.web.header import install_headers
 from content_moderator.web.observation import install_observation
 from content_moderator.web.shortcut import Shortcut
-from content_moderator.web.state import State, attach
+from content_moderator.web.state import State, attach, build_desks
 from content_moderator.web.transport import install_transport
 
 
@@ -46,18 +46,18 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     settings = load_settings() if settings is None else settings
     configure_logging(settings.logging)
     gate = build_gate(settings.auth)
+    tenants = load_tenants(settings)
     line = build_line(settings, classifier)
     for name in line.names:
         metrics.initialise(name)
 
     app = _App("content_moderator", static_folder=None, template_folder="web/templates")
-    policies = settings.policy.policies()
-    moderator, fresh, unremembered = (
-        Moderator(each, policies, line.explainer) for each in (line.classifier, line.fresh, line.unremembered)
-    )
-    attach(app, State(settings, moderator, fresh, unremembered, line.probed.readiness))
+    desks = build_desks(tenants, line)
+    attach(app, State(settings, tenants, desks, line.probed.readiness))
     install_api(
-        app, settings, *(each.blueprint for each in (classify, batch, moderations, comments, operations))
+        app,
+        settings,
+        *(each.blueprint for each in (classify, batch, moderations, comments, policies, operations)),
     )
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)
@@ -68,8 +68,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     if line.memory is not None:
         app.wsgi_app = Shortcut(  # type: ignore[method-assign]
             app.wsgi_app,
-            memory=line.memory,
-            moderator=moderator,
+            desks=desks,
             gate=gate,
             max_text_chars=settings.http.max_text_chars,
             log_requests=settings.logging.requests,

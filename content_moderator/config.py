@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from marshmallow import Schema, ValidationError, fields
 
 from content_moderator.declaration import schema_of
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import SECRETS, Secret, Settings
 from content_moderator.validation import flatten_messages
+from content_moderator.yaml_file import dump, parse, parse_mapping, read_text
 
 PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"
@@ -50,7 +50,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     layers = [*_file_layers(environ), *_variable_layers(environ, schema)]
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = _merge(merged, layer.values)
+        merged = merge(merged, layer.values)
     try:
         settings: Settings = schema.load(merged)
     except ValidationError as error:
@@ -66,7 +66,7 @@ def dump_settings(settings: Settings) -> str:
     values = dataclasses.asdict(settings)
     for name in SECRETS:
         del values[name]
-    return yaml.safe_dump(values, sort_keys=False)
+    return dump(values)
 
 
 def config_directory(environ: Mapping[str, str]) -> Path:
@@ -92,39 +92,14 @@ def _file_layers(environ: Mapping[str, str]) -> Iterator[_Layer]:
 
 
 def _read(path: Path) -> _Layer:
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506  (it is a SafeLoader)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: {' '.join(str(error).split())}") from error
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{path}: must be a mapping of sections")
-    return _Layer(str(path), values)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses duplicate keys, of which YAML would keep the last in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT002
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicate key {key!r}", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, str) else repr(key))
-        return super().construct_mapping(node, deep)
+    return _Layer(str(path), parse_mapping(read_text(path), path, "sections"))
 
 
 def _variable_layers(environ: Mapping[str, str], schema: Schema) -> Iterator[_Layer]:
     for name in sorted(environ):
         if name.startswith(PREFIX):
             path = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
-            if path[0] == "policy":
+            if path[0] == "policy" and path[1:2] != ["terms"]:
                 path[2:3] = [label.upper() for label in path[2:3]]
             value: Any = _variable_value(environ[name], path, schema, name)
             for part in reversed(path):
@@ -141,18 +116,16 @@ def _variable_value(text: str, path: list[str], schema: Schema, name: str) -> An
             break
     if isinstance(kind, fields.String):
         return text
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (it is a SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{name}: {' '.join(str(error).split())}") from error
+    return parse(text, name)
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the keys of *above* over those *below*, level by level."""
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
         both = isinstance(under, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(under, value) if both else value  # type: ignore[arg-type]
+        merged[key] = merge(under, value) if both else value  # type: ignore[arg-type]
     return merged
 
 

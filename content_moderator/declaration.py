@@ -8,6 +8,7 @@ from typing import Any, Final, get_type_hints
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from content_moderator.core.policy import RULE_NAMES, Rule
+from content_moderator.core.terms import pattern_of
 
 
 class _StrictFloat(fields.Float):
@@ -35,6 +36,18 @@ class StrictBoolean(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class _Term(fields.String):
+    """A term that has a word in it."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        term: str = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            pattern_of(term)
+        except ValueError as error:
+            raise ValidationError(f"Not a term: {error}.") from error
+        return term
 
 
 class _RuleSchema(Schema):
@@ -79,6 +92,11 @@ def origins() -> Any:
     """Declare a list of web origins, empty by default."""
     each = fields.String(validate=validate.Regexp(_ORIGIN, error="Must be like https://example.org, or *."))
     return field(default_factory=list, metadata={"kind": fields.List(each)})
+
+
+def terms() -> Any:
+    """Declare a list of terms, empty by default."""
+    return field(default_factory=list, metadata={"kind": fields.List(_Term())})
 
 
 def policy(**rules: tuple[float | None, float | None]) -> Any:

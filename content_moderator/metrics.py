@@ -8,14 +8,16 @@ and there are never more files than workers alive at once.
 
 import os
 import platform
+from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from content_moderator import __version__
-from content_moderator.core.policy import RULE_NAMES
+from content_moderator.core.policy import REASON_NAMES
 from content_moderator.errors import (
     AnswerableError,
     BadReplyError,
@@ -24,6 +26,7 @@ from content_moderator.errors import (
     RequestRefusedError,
     answerable_errors,
 )
+from content_moderator.reloads import reload_word
 
 _DIRECTORY: Final = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 _SLOT: Final = os.environ.get("MODERATOR_METRICS_SLOT")
@@ -223,7 +226,7 @@ def initialise(classifier: str) -> None:
         ERRORS.labels(code)
     for decision in ("allow", "review", "block"):
         DECISIONS.labels(classifier, decision)
-    for name in RULE_NAMES:
+    for name in REASON_NAMES:
         REASONS.labels(classifier, name, "review")
         REASONS.labels(classifier, name, "block")
     for outcome in ("ok", "internal_error", *codes(ClassifierError)):
@@ -232,6 +235,33 @@ def initialise(classifier: str) -> None:
     for metric, values_of_its_label in _CLOSED.items():
         for value in values_of_its_label:
             metric.labels(value)
+
+
+class _Reloads:
+    """
+    Tells how the last reload went, from the word that gunicorn.conf.py leaves.
+
+    Only the master knows, which has no metrics; so whichever worker is scraped reads it.
+    """
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        if word := reload_word(os.environ.get("MODERATOR_RUN_DIR")):
+            yield GaugeMetricFamily(
+                "content_moderator_config_last_reload_successful",
+                "1 if the settings were taken on when they were last read, 0 if they were refused.",
+                value=not word["problem"],
+            )
+            yield GaugeMetricFamily(
+                "content_moderator_config_last_reload_success_timestamp_seconds",
+                "When the settings in force were taken on, in seconds since 1970.",
+                value=word["taken_on"],
+            )
+
+
+REGISTRY.register(_Reloads())
 
 
 def exposition(accept: str) -> tuple[bytes, str]:
@@ -247,5 +277,6 @@ def exposition(accept: str) -> tuple[bytes, str]:
     if _DIRECTORY:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=_DIRECTORY)  # type: ignore[no-untyped-call]
+        registry.register(_Reloads())
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from content_moderator import declaration
-from content_moderator.core.policy import Policy, Rule
+from content_moderator.core.policy import DEFAULT_POLICY, Policy, Rule
+from content_moderator.core.terms import Terms
+from content_moderator.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,17 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TermSettings:
+    """``policy.terms``: what is decided by the text itself."""
+
+    block: Sequence[str] = declaration.terms()
+    review: Sequence[str] = declaration.terms()
+    allow: Sequence[str] = declaration.terms()
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """``policy``: for each classifier, the thresholds from which a score has consequences."""
+    """``policy``: for each classifier, the thresholds from which a score has consequences; and terms."""
 
     embedded: Mapping[str, Rule] = declaration.policy(
         S=(0.67, 0.97), H=(0.84, 0.91), V=(0.36, None), HR=(0.47, None), SH=(0.19, None),
@@ -131,9 +142,21 @@ class PolicySettings:
         S3=(0.1, 0.5), H2=(0.1, 0.5), V2=(0.2, 0.7), ANY=(0.6, None),
     )  # fmt: skip
 
-    def policies(self) -> dict[str, Policy]:
-        """Make the policy of each classifier, by the classifier's name."""
-        return {each.name: Policy(getattr(self, each.name)) for each in dataclasses.fields(self)}
+    terms: TermSettings = field(default_factory=TermSettings)
+
+    def build(self, name: str = DEFAULT_POLICY) -> Policy:
+        """
+        Make the policy.
+
+        Raises:
+            ConfigurationError: A term cannot be used.
+        """
+        rules = {each: getattr(self, each) for each in ("embedded", "koala")}
+        try:
+            terms = Terms({"block": self.terms.block, "review": self.terms.review, "allow": self.terms.allow})
+        except ValueError as error:
+            raise ConfigurationError(f"policy.terms: {error}") from error
+        return Policy(rules, terms, name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +177,13 @@ class AuthSettings:
     mode: Literal["none", "api_key"] = declaration.text("none", "none", "api_key")
     keys_file: str | None = declaration.text(None)
     required: bool = declaration.flag(False)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantsSettings:
+    """``tenants``: what is special for some of those who ask."""
+
+    file: str | None = declaration.text(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +231,7 @@ class Settings:
     policy: PolicySettings = field(default_factory=PolicySettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
+    tenants: TenantsSettings = field(default_factory=TenantsSettings)
     readiness: ReadinessSettings = field(default_factory=ReadinessSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     bearer_token: Secret | None = field(default=None, metadata={"secret": True})

@@ -252,6 +252,29 @@ def test_stand_in_is_marked_degraded(chromium: webdriver.Chrome, tmp_path: Path)
         assert "review from 0.47" in page.words(".reasons li")[0], "by the stand-in's own thresholds"
 
 
+def test_page_shows_the_policy_of_who_asks(chromium: webdriver.Chrome, tmp_path: Path) -> None:
+    secret, key = make_key("playground", ["classify"], created="2026-01-01")
+    Keyring([key]).save(tmp_path / "keys.json")
+    (tmp_path / "tenants.yml").write_text(
+        "policies: {children: {embedded: {HR: {review: 0.33, block: null}}, terms: {block: [grumbit]}}}\n"
+        "tenants: {playground: {policy: children}}\n"
+    )
+    variables = {
+        "MODERATOR__AUTH__MODE": "api_key",
+        "MODERATOR__AUTH__KEYS_FILE": str(tmp_path / "keys.json"),
+        "MODERATOR__TENANTS__FILE": str(tmp_path / "tenants.yml"),
+    }
+    with serving(tmp_path / "log", variables) as running:
+        page = Page(chromium, f"{running.url}/")
+        page.one("#key").send_keys(secret)
+        page.classify("Good morning. What a grumb1t. See you.")
+        assert page.words(".reasons li") == ["term \u201cgrumbit\u201d: block"]
+        assert page.one(".passage strong").text == "What a grumb1t."
+        assert "policy children, version " in page.one(".source").text
+        assert any("review from 0.33" in (each.get_attribute("title") or "") for each in page.all(".mark"))
+        assert page.complaints() == []
+
+
 def test_page_of_a_locked_service_takes_a_key(chromium: webdriver.Chrome, tmp_path: Path) -> None:
     secret, key = make_key("forum", ["classify"], created="2026-01-01")
     Keyring([key]).save(tmp_path / "keys.json")

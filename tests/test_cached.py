@@ -397,10 +397,10 @@ SIMILAR = Classification(HARMLESS, KOALA, CacheOutcome("similar", 1, 5.0))
 def sample(classifier: Oracle, given: Classification = SIMILAR, **options: Any) -> Mapping[str, float]:
     """Check one answer; tell what was counted."""
     before = {result: metrics.CACHE_SAMPLES.labels(result)._value.get() for result in sampled.RESULTS}
-    policies = Settings().policy.policies()
+    policy = Settings().policy.build()
     chosen: dict[str, Any] = {
         "rate": 0.5,
-        "decide": lambda answer: policies["koala"].judge(answer).decision,
+        "decide": lambda answer: policy.judge(answer).decision,
         "remember": lambda *_: None,
         "chance": lambda: 0.4,
     } | options

@@ -47,6 +47,7 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
                 "action": "review",
             },
         ],
+        "policy": {"name": "default", "version": PolicySettings().build().version},
         "classifier": {"name": "embedded", "model": "fake", "revision": "1"},
         "cache": {"status": "miss", "distance": None},
         "degraded": False,

@@ -52,10 +52,10 @@ def run(*arguments: str) -> Result:
 
 
 def report(truth: list[bool], scores: list[float], rule: Rule | None = None) -> LabelReport:
-    policy = Policy({"V": rule or Rule()})
+    policy = Policy({"embedded": {"V": rule or Rule()}})
     verdicts = [policy.judge(Classification(HARMLESS | {Label.V: score}, IDENTITY)) for score in scores]
     rows = [LabelledRow("x", {"V": value}) for value in truth]
-    [only] = reports(rows, verdicts, policy.rules)
+    [only] = reports(rows, verdicts, policy.rules[IDENTITY.name])
     return only
 
 

@@ -128,7 +128,7 @@ def test_https_may_be_required_except_to_this_machine(url: str, accepted: bool) 
 
 
 def test_every_classifier_has_a_policy_and_metrics() -> None:
-    assert set(BUILDERS) == set(PolicySettings().policies())
+    assert set(BUILDERS) == set(PolicySettings().build().rules)
     for name in BUILDERS:
         metrics.initialise(name)
         labels = {"classifier": name, "outcome": "ok"}

@@ -5,6 +5,7 @@ import os
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -167,6 +168,40 @@ def test_bad_configuration_at_a_reload_keeps_the_old_one(tmp_path: Path) -> None
         (config / "app_conf.yml").write_text("http: {max_text_chars: 3}\n")
         live.reload()
         assert classify(live, "hello").status_code == 422, "the next good one is taken"
+
+
+def reload_by_command(live: Live, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "content_moderator", "config", "reload", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_policies_are_reloaded_by_command_and_a_bad_file_keeps_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.yml"
+    path.write_text("policies: {}")
+    config = {"MODERATOR__TENANTS__FILE": str(path), "MODERATOR__POLICY__TERMS__BLOCK": "[grumbit]"}
+    with serving(tmp_path / "log", config) as live:
+        pid = str(live.process.pid)
+        first = classify(live, "a grumbit").json()["policy"]["version"]
+        taken_on = live.metric("content_moderator_config_last_reload_success_timestamp_seconds")
+        workers = live.workers()
+        path.write_text("policies: {children: {embedded: {V: {review: 7}}}}")
+        refused = reload_by_command(live, "--pid", pid)
+        assert refused.returncode == 1
+        assert "refused, the old settings stay: " in refused.stderr
+        assert "policies.children.embedded.V.review: Must be greater than or equal to 0" in refused.stderr
+        assert live.workers() == workers
+        assert live.metric("content_moderator_config_last_reload_successful") == 0
+        assert live.metric("content_moderator_config_last_reload_success_timestamp_seconds") == taken_on
+        os.kill(min(workers), signal.SIGKILL)
+        wait_until(lambda: len(live.workers() - workers) == 1)
+        assert {classify(live, "a grumbit").json()["policy"]["version"] for _ in range(20)} == {first}
+
+        path.write_text("policies: {children: {embedded: {V: {review: 0.7}}}}\ntenants: {}")
+        assert reload_by_command(live, "--pid", pid).stdout == f"ok: process {pid} has new workers\n"
+        wait_until(lambda: live.metric("content_moderator_config_last_reload_successful") == 1)
+        assert live.metric("content_moderator_config_last_reload_success_timestamp_seconds") > taken_on
+    gone = reload_by_command(live, "--pid", pid)
+    assert (gone.returncode, gone.stderr) == (1, f"Error: no service of this user runs here as {pid}\n")
 
 
 BODY = b'{"text": "hello"}'

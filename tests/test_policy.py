@@ -52,7 +52,7 @@ def test_threshold_is_the_lowest_score_that_counts(score: float, expected: objec
 def test_decision(
     rules: dict[str, Rule], scores: dict[str, float], decision: str, reasons: list[str]
 ) -> None:
-    verdict = Policy(rules).judge(classification(**scores))
+    verdict = Policy({"embedded": rules}).judge(classification(**scores))
     assert verdict.decision == decision
     assert [reason.label for reason in verdict.reasons] == reasons
     assert verdict.flagged is bool(reasons)
@@ -64,7 +64,7 @@ def test_decision(
 )
 def test_higher_scores_never_soften_the_decision(lower: dict[str, float], raised: dict[str, float]) -> None:
     severity = ["allow", "review", "block"]
-    policy = Policy({label.value: Rule(0.3, 0.7) for label in HARMS})
+    policy = Policy({"embedded": {label.value: Rule(0.3, 0.7) for label in HARMS}})
     higher = {name: max(score, raised.get(name, 0)) for name, score in lower.items()}
     before, after = policy.judge(classification(**lower)), policy.judge(classification(**higher))
     assert severity.index(after.decision) >= severity.index(before.decision)
@@ -94,4 +94,4 @@ def test_wrong_number_of_answers_is_no_verdict() -> None:
             return super().classify(texts)[1:]
 
     with pytest.raises(BadReplyError):
-        Moderator(Short(), {"embedded": Policy({})}).moderate(["one", "two"])
+        Moderator(Short(), Policy({"embedded": {}})).moderate(["one", "two"])

@@ -194,7 +194,7 @@ def test_finished_output_is_not_overwritten_unless_told(here: Path) -> None:
 
 
 def moderator(classifier: FakeClassifier) -> Moderator:
-    return Moderator(classifier, PolicySettings().policies())
+    return Moderator(classifier, PolicySettings().build())
 
 
 def work(job: Job, classifier: FakeClassifier | None = None, waits: list[float] | None = None) -> Scan:

@@ -195,7 +195,9 @@ def test_note_is_part_of_what_an_entry_takes(harmful: FakeClassifier) -> None:
     app = create_app(Settings(), classifier=harmful)
     client = app.test_client()
     assert isinstance(app.wsgi_app, Shortcut)
-    kept = app.wsgi_app._memory._exact
+    memory = app.wsgi_app._desks.default.memory
+    assert memory is not None
+    kept = memory._exact
     post(client)
     before = kept.size
     post(client)

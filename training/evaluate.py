@@ -78,7 +78,7 @@ def main() -> None:
 
 def moderator_of(classifier: EmbeddedClassifier) -> Moderator:
     """Judge by the shipped policy."""
-    return Moderator(classifier, PolicySettings().policies())
+    return Moderator(classifier, PolicySettings().build())
 
 
 def hold_out(data: Path) -> Iterator[HeldOut]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Scope = Literal["classify", "metrics"]
+Scope = Literal["classify", "metrics", "admin"]
 
-SCOPES: Final[tuple[Scope, ...]] = ("classify", "metrics")
-"""What a key may allow: to have texts judged, and to read /metrics."""
+SCOPES: Final[tuple[Scope, ...]] = ("classify", "metrics", "admin")
+"""What a key may allow: to have texts judged, to read /metrics, to see the policies of all tenants."""
 
 PREFIX: Final = "cm"
 """What every key begins with, so that scanners for leaked secrets can know it."""

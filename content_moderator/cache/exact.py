@@ -73,6 +73,7 @@ class ExactCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._bytes = 0
+        self._shown = 0, 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -138,5 +139,8 @@ class ExactCache:
         metrics.CACHE_EVICTIONS.labels(reason).inc()
 
     def _show(self) -> None:
-        metrics.CACHE_ENTRIES.set(len(self._entries))
-        metrics.CACHE_BYTES.set(self._bytes)
+        # A process may have several caches.
+        entries, size = self._shown
+        self._shown = len(self._entries), self._bytes
+        metrics.CACHE_ENTRIES.inc(self._shown[0] - entries)
+        metrics.CACHE_BYTES.inc(self._shown[1] - size)

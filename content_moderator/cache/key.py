@@ -19,10 +19,11 @@ class KeyMaker:
 
     Args:
         identity: Whose answers are remembered.
+        owner: To whom alone they belong; empty if they are for everybody.
         secret: Makes keys that nobody else can make: nobody who sees one can try texts until one fits.
     """
 
-    def __init__(self, identity: ClassifierIdentity, *, secret: bytes = b"") -> None:
+    def __init__(self, identity: ClassifierIdentity, *, owner: str = "", secret: bytes = b"") -> None:
         key = hashlib.blake2b(secret).digest() if secret else b""
         self._hasher = hashlib.blake2b(key=key, digest_size=KEY_BYTES)
         for part in (
@@ -31,6 +32,7 @@ class KeyMaker:
             identity.revision,
             CLEANING_VERSION,
             unicodedata.unidata_version,
+            owner,
         ):
             self._hasher.update(_prefixed(part))
 

@@ -58,6 +58,7 @@ class SharedCache:
         settings: Of the service.
         identity: Whose answers are shared.
         server: Where they are.
+        owner: With whom alone they are shared; empty if with everybody.
         clock: Monotonic seconds.
         sleep: Waits some seconds.
         wall_clock: Seconds since 1970.
@@ -69,13 +70,14 @@ class SharedCache:
         identity: ClassifierIdentity,
         server: Server,
         *,
+        owner: str = "",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         secret = _bytes(settings.cache_secret)
         self._cache = settings.cache
-        self._keys = KeyMaker(identity, secret=secret)
+        self._keys = KeyMaker(identity, owner=owner, secret=secret)
         self._seal: Seal = SecretSeal(secret) if secret else NoSeal()
         self._server = server
         self._clock = clock

@@ -4,14 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import structlog
-
-from content_moderator.cache.guard import Guard
 from content_moderator.cache.memory import Memory
-from content_moderator.cache.near import NearCache
 from content_moderator.classifiers import embedded, koala
 from content_moderator.classifiers.breaker import Breaker
 from content_moderator.classifiers.cached import Cached, Renewing
@@ -21,6 +17,7 @@ from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.classifiers.fallback import WithFallback
 from content_moderator.classifiers.koala import KoalaClassifier
 from content_moderator.classifiers.measured import Measured
+from content_moderator.classifiers.memories import Memories
 from content_moderator.classifiers.probed import Probed
 from content_moderator.classifiers.protected import Protected
 from content_moderator.classifiers.protocol import PROTOCOLS
@@ -29,11 +26,6 @@ from content_moderator.core.classification import Classifier, ClassifierIdentity
 from content_moderator.core.explanation import Explainer
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import Settings
-
-if TYPE_CHECKING:
-    from content_moderator.cache.shared import SharedCache
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +38,7 @@ class Line:
         fresh: The same for callers who want no remembered answer.
         unremembered: The same for callers whose texts must leave no trace.
         memory: What is remembered; None if nothing is.
+        separate: Gives the same for one owner alone, who shares neither memory nor near copies with others.
         probed: Knows whether the chosen classifier, without its stand-in, can answer.
         explainer: Takes scores apart, if a classifier in the line can.
         names: Of the classifiers that may answer.
@@ -55,6 +48,7 @@ class Line:
     fresh: Classifier
     unremembered: Classifier
     memory: Memory | None
+    separate: Callable[[str], "Line"]
     probed: Probed
     explainer: Explainer | None
     names: tuple[str, ...]
@@ -82,56 +76,42 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
         has_stand_in=has_stand_in,
     )
     asked: Classifier = WithFallback(probed, Measured(stand_in)) if stand_in else probed
-    memory = _memory(settings, chosen, stand_in)
-    return Line(
-        classifier=_cached(settings, asked, memory) if memory else asked,
-        fresh=Renewing(asked, memory) if memory else asked,
-        unremembered=asked,
-        memory=memory,
-        probed=probed,
-        explainer=stand_in or (chosen if isinstance(chosen, Explainer) else None),
-        names=(chosen.identity.name, *([stand_in.identity.name] if stand_in else [])),
-    )
+    memories = Memories(settings, chosen.identity, _judge(settings, chosen, stand_in))
+
+    def line(owner: str = "") -> Line:
+        memory = memories.build(owner)
+        return Line(
+            classifier=_cached(settings, asked, memory) if memory else asked,
+            fresh=Renewing(asked, memory) if memory else asked,
+            unremembered=asked,
+            memory=memory,
+            separate=line,
+            probed=probed,
+            explainer=stand_in or (chosen if isinstance(chosen, Explainer) else None),
+            names=(chosen.identity.name, *([stand_in.identity.name] if stand_in else [])),
+        )
+
+    return line()
 
 
-def _memory(settings: Settings, chosen: Classifier, stand_in: EmbeddedClassifier | None) -> Memory | None:
-    """Build what remembers the answers of *chosen*; None if nothing is to be remembered."""
-    cache = settings.cache
-    if not cache.exact.enabled:
-        return None
-    near = None
+def _judge(
+    settings: Settings, chosen: Classifier, stand_in: EmbeddedClassifier | None
+) -> EmbeddedClassifier | None:
+    """Build what the guard asks whether two texts are alike; None if near copies are not looked for."""
+    mode = settings.cache.similar.mode
     local = chosen if isinstance(chosen, EmbeddedClassifier) else None
     # What is inside this process never fails, so that nothing would ever be looked up instead.
-    if cache.similar.mode == "on" or (cache.similar.mode == "fallback" and local is None):
-        judge = local or stand_in or _embedded(settings)
-        near = NearCache(cache.similar, Guard(judge, judge.lexicon, cache.similar))
-    shared = _shared(settings, chosen.identity) if cache.shared.url else None
-    return Memory(cache.exact, chosen.identity, near=near, shared=shared)
-
-
-def _shared(settings: Settings, identity: ClassifierIdentity) -> "SharedCache":
-    try:
-        from content_moderator.cache.server import Server  # noqa: PLC0415  (an extra: redis)
-        from content_moderator.cache.shared import SharedCache  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError(
-            "cache.shared.url: needs redis and cryptography; pip install content-moderator[redis]"
-        ) from error
-    server = Server(settings.cache.shared, password=settings.cache_password)
-    shared = SharedCache(settings, identity, server)
-    if not shared.keeps_texts and settings.cache.similar.mode != "off":
-        _log.info(
-            "shared_cache_without_texts", reason="CACHE_SECRET is not set: similar texts are not shared"
-        )
-    return shared
+    if not settings.cache.exact.enabled or mode == "off" or (mode == "fallback" and local):
+        return None
+    return local or stand_in or _embedded(settings)
 
 
 def _cached(settings: Settings, asked: Classifier, memory: Memory) -> Cached:
-    policies = settings.policy.policies()
+    policy = settings.policy.build()
     sampler = Sampler(
         asked,
         rate=settings.cache.similar.sample_rate,
-        decide=lambda answer: policies[answer.classifier.name].judge(answer).decision,
+        decide=lambda answer: policy.judge(answer).decision,
         remember=lambda text, answer: memory.remember([(text, answer)]),
     )
     return Cached(

@@ -10,10 +10,11 @@ import click
 
 from content_moderator.classifiers.factory import build_line
 from content_moderator.commands.error import plain_errors
+from content_moderator.commands.tenant import policy_of, tenant_option
 from content_moderator.config import load_settings
 from content_moderator.core.explanation import Explanation
 from content_moderator.core.moderator import Moderator
-from content_moderator.core.policy import Verdict
+from content_moderator.core.policy import Reason, Verdict
 
 BAR_WIDTH: Final = 20
 MAX_WORDS_SHOWN: Final = 8
@@ -23,8 +24,9 @@ MAX_WORDS_SHOWN: Final = 8
 @click.argument("text", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of bars.")
 @click.option("--explain", is_flag=True, help="Also say which words weighed how much.")
+@tenant_option
 @plain_errors
-def classify(text: str | None, as_json: bool, explain: bool) -> None:
+def classify(text: str | None, as_json: bool, explain: bool, tenant: str | None) -> None:
     """Classify TEXT, or all of standard input as one text."""
     settings = load_settings()
     text = _standard_input() if text is None else text
@@ -35,7 +37,7 @@ def classify(text: str | None, as_json: bool, explain: bool) -> None:
             f"the text has {len(text)} characters; http.max_text_chars is {settings.http.max_text_chars}"
         )
     line = build_line(settings)
-    moderator = Moderator(line.classifier, settings.policy.policies(), line.explainer)
+    moderator = Moderator(line.classifier, policy_of(settings, tenant), line.explainer)
     [verdict] = moderator.moderate([text])
     answer = _as_dict(verdict)
     lines = _as_bars(verdict)
@@ -61,23 +63,32 @@ def _as_dict(verdict: Verdict) -> dict[str, Any]:
         "labels": [dataclasses.asdict(each) for each in classification.ranked],
         "flagged": verdict.flagged,
         "decision": verdict.decision,
-        "reasons": [dataclasses.asdict(reason) for reason in verdict.reasons],
+        "reasons": [_as_reason(reason) for reason in verdict.reasons],
+        "policy": {"name": verdict.policy.name, "version": verdict.policy.version},
         "classifier": dataclasses.asdict(classification.classifier),
         "degraded": classification.degraded,
     }
 
 
+def _as_reason(reason: Reason) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(reason).items() if value is not None}
+
+
+def _because(reason: Reason) -> str:
+    if reason.term is not None:
+        return f"the term {reason.term!r} is listed ({reason.action})"
+    return f"{reason.category} scores {reason.score:.3f} (from {reason.threshold} on: {reason.action})"
+
+
 def _as_bars(verdict: Verdict) -> list[str]:
     lines: list[str] = [verdict.decision]
-    lines += [
-        f"  because {reason.category} scores {reason.score:.3f} (from {reason.threshold} on: {reason.action})"
-        for reason in verdict.reasons
-    ]
+    lines += [f"  because {_because(reason)}" for reason in verdict.reasons]
     for each in verdict.classification.ranked:
         bar = "█" * round(each.score * BAR_WIDTH)
         lines.append(f"{each.score:6.3f} {bar:<{BAR_WIDTH}} {each.label:2} {each.category}")
     who = verdict.classification.classifier
     lines.append(f"scored by {who.name}: {who.model}, revision {who.revision}")
+    lines.append(f"decided by policy {verdict.policy.name}, version {verdict.policy.version}")
     return lines
 
 

@@ -1,8 +1,12 @@
-"""content-moderator config check | show."""
+"""content-moderator config check | show | reload."""
 
 import dataclasses
 import os
+import signal
+import tempfile
+import time
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -11,13 +15,17 @@ from content_moderator.access.keyring import Keyring
 from content_moderator.classifiers.factory import build_line
 from content_moderator.commands.error import plain_errors
 from content_moderator.config import MAIN_FILE, config_directory, dump_settings, load_settings
+from content_moderator.reloads import ReloadWord, reload_word
 from content_moderator.replacing import replacing
 from content_moderator.settings import Settings
+from content_moderator.tenants import load_tenants, parse_tenants, read_tenants
+
+RELOAD_SECONDS: Final = 30
 
 
 @click.group()
 def config() -> None:
-    """Check and show the settings."""
+    """Check, show and reload the settings."""
 
 
 @config.command()
@@ -32,9 +40,10 @@ def check(freeze: Path | None) -> None:
     settings = load_settings()
     line = build_line(settings)
     build_gate(settings.auth)
+    load_tenants(settings)
     if freeze is not None:
         freeze.mkdir(parents=True, exist_ok=True)
-        settings = _with_frozen_keys(settings, freeze)
+        settings = _with_frozen_tenants(_with_frozen_keys(settings, freeze), freeze)
         with replacing(freeze / MAIN_FILE) as fresh:
             fresh.write_text(dump_settings(settings), encoding="utf-8")
     click.echo(f"ok: {config_directory(os.environ)}, classifier {line.classifier.identity.name}")
@@ -49,6 +58,71 @@ def _with_frozen_keys(settings: Settings, freeze: Path) -> Settings:
     return dataclasses.replace(
         settings, auth=dataclasses.replace(settings.auth, keys_file=str(copy.absolute()))
     )
+
+
+def _with_frozen_tenants(settings: Settings, freeze: Path) -> Settings:
+    """Copy the policies, for the same reason; what is copied is what was checked."""
+    if settings.tenants.file is None:
+        return settings
+    text = read_tenants(Path(settings.tenants.file))
+    parse_tenants(text, Path(settings.tenants.file), settings.policy)
+    copy = freeze / "tenants.yml"
+    with replacing(copy) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+    return dataclasses.replace(
+        settings, tenants=dataclasses.replace(settings.tenants, file=str(copy.absolute()))
+    )
+
+
+@config.command()
+@click.option("--pid", type=int, help="Of gunicorn's master, if several services run here.")
+@plain_errors
+def reload(pid: int | None) -> None:
+    """Have the running service read its settings, keys and policies anew; if they are bad, the old stay."""
+    folder, before = _running(pid)
+    os.kill(before["pid"], signal.SIGHUP)
+    ends = time.monotonic() + RELOAD_SECONDS
+    while (word := reload_word(str(folder))) and word["count"] == before["count"]:
+        if time.monotonic() > ends:
+            raise click.ClickException(f"process {before['pid']} did not answer in {RELOAD_SECONDS} seconds")
+        time.sleep(0.1)
+    if word is None:
+        raise click.ClickException(f"process {before['pid']} has ended")
+    if word["problem"]:
+        raise click.ClickException(f"refused, the old settings stay: {word['problem']}")
+    click.echo(f"ok: process {before['pid']} has new workers")
+
+
+def _running(pid: int | None) -> tuple[Path, ReloadWord]:
+    """Find the folder of the running service, and what it says of its last reload."""
+    parents = dict.fromkeys([Path("/dev/shm"), Path(tempfile.gettempdir())])  # noqa: S108
+    folders = (folder for parent in parents for folder in parent.glob("content-moderator-*"))
+    # Only one's own: anybody may put a folder there that names some other process.
+    said = [(folder, reload_word(str(folder))) for folder in folders if _is_own(folder)]
+    found = [
+        (folder, word) for folder, word in said if word and pid in {None, word["pid"]} and _lives(word["pid"])
+    ]
+    if not found:
+        raise click.ClickException("no service of this user runs here" + (f" as {pid}" if pid else ""))
+    if len(found) > 1:
+        pids = ", ".join(str(word["pid"]) for _, word in found)
+        raise click.ClickException(f"several services run here; name one with --pid (there are: {pids})")
+    return found[0]
+
+
+def _is_own(folder: Path) -> bool:
+    try:
+        return folder.stat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return False
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @config.command()

@@ -14,6 +14,7 @@ from rich.table import Table
 from content_moderator.classifiers.factory import build_line
 from content_moderator.commands.error import plain_errors
 from content_moderator.commands.rows import good_rows
+from content_moderator.commands.tenant import policy_of, tenant_option
 from content_moderator.config import load_settings
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import RULE_NAMES, Verdict
@@ -35,8 +36,11 @@ COLUMNS: Final = ("label", "rows", "with", "AUPRC", "AUROC", "calibration", "rev
     help="Draw precision by recall, and calibration, to this PNG.",
 )
 @click.option("--skip-bad-rows", is_flag=True, help="Measure the good rows although there are bad ones.")
+@tenant_option
 @plain_errors
-def evaluate(rows: BinaryIO, as_json: bool, plot: Path | None, skip_bad_rows: bool) -> None:
+def evaluate(
+    rows: BinaryIO, as_json: bool, plot: Path | None, skip_bad_rows: bool, tenant: str | None
+) -> None:
     """
     Measure the classifier that is set against rows that people have judged.
 
@@ -63,10 +67,11 @@ def evaluate(rows: BinaryIO, as_json: bool, plot: Path | None, skip_bad_rows: bo
     settings = load_settings()
     line = build_line(settings)
     identity = line.classifier.identity
-    verdicts = _judge(Moderator(line.unremembered, settings.policy.policies()), good)
+    policy = policy_of(settings, tenant)
+    verdicts = _judge(Moderator(line.unremembered, policy), good)
     if any(verdict.classification.degraded for verdict in verdicts):
         raise click.ClickException("a stand-in answered some rows; set classifier.on_unavailable to error")
-    found = list(reports(good, verdicts, settings.policy.policies()[identity.name].rules))
+    found = list(reports(good, verdicts, policy.rules[identity.name]))
     if as_json:
         measured = {report.label: _as_dict(report) for report in found}
         click.echo(json.dumps({"classifier": asdict(identity), "labels": measured}))

@@ -46,7 +46,9 @@ def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
         keyring.add(key)
         keyring.save(path)
     click.echo(secret)
-    click.echo(f"key {key.id} of {tenant} is in {path}; it is good after a reload (kill -HUP)", err=True)
+    click.echo(
+        f"key {key.id} of {tenant} is in {path}; it is good after: content-moderator config reload", err=True
+    )
 
 
 @keys.command(name="list")
@@ -73,7 +75,7 @@ def revoke(identity: str) -> None:
         except KeyError as error:
             raise click.UsageError("there is no key of this id; see content-moderator keys list") from error
         keyring.save(path)
-    click.echo(f"key {identity} is revoked after a reload (kill -HUP)")
+    click.echo(f"key {identity} is revoked after: content-moderator config reload")
 
 
 @contextmanager

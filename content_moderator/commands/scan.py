@@ -24,9 +24,11 @@ from rich.table import Table
 
 from content_moderator.classifiers.factory import build_line
 from content_moderator.commands.error import plain_errors
+from content_moderator.commands.tenant import policy_of, tenant_option
 from content_moderator.config import load_settings
 from content_moderator.core.classification import ClassifierIdentity
 from content_moderator.core.moderator import Moderator
+from content_moderator.core.policy import Policy
 from content_moderator.errors import ClassifierError
 from content_moderator.scanning.row import FORMS, Form
 from content_moderator.scanning.scan import Job, Scan, discard
@@ -70,6 +72,7 @@ DECISIONS: Final = ("allow", "review", "block")
     help="Seconds that a classifier that is away is waited for.",
 )
 @click.option("--restart", is_flag=True, help="Begin anew, and overwrite what is there.")
+@tenant_option
 @plain_errors
 def scan(  # noqa: PLR0917  (click passes them by name)
     source: str,
@@ -80,6 +83,7 @@ def scan(  # noqa: PLR0917  (click passes them by name)
     batch: int,
     patience: float,
     restart: bool,
+    tenant: str | None,
 ) -> None:
     """
     Judge every row of IN, a file or - for standard input.
@@ -95,10 +99,11 @@ def scan(  # noqa: PLR0917  (click passes them by name)
     line = build_line(settings)
     if restart:
         discard(job)
+    policy = policy_of(settings, tenant)
     work = Scan(
         job,
-        Moderator(line.classifier, settings.policy.policies()),
-        terms=_terms(line.classifier.identity, settings),
+        Moderator(line.classifier, policy),
+        terms=_terms(line.classifier.identity, policy),
         max_chars=settings.http.max_text_chars,
     )
     console = Console(stderr=True)
@@ -117,11 +122,9 @@ def scan(  # noqa: PLR0917  (click passes them by name)
     _summarise(work, job, seconds)
 
 
-def _terms(identity: ClassifierIdentity, settings: Settings) -> dict[str, Any]:
+def _terms(identity: ClassifierIdentity, policy: Policy) -> dict[str, Any]:
     """What must not change in the middle of a scan."""
-    rules = settings.policy.policies()[identity.name].rules
-    policy = {name: dataclasses.asdict(rule) for name, rule in rules.items()}
-    return {"classifier": dataclasses.asdict(identity), "policy": policy}
+    return {"classifier": dataclasses.asdict(identity), "policy": policy.version}
 
 
 def form_of(source: str) -> Form:

@@ -5,7 +5,16 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from content_moderator.core.text import REWRITES, WORD, clean, compose, latinise, mostly_latin, normalise
+from content_moderator.core.text import (
+    REWRITES,
+    WORD,
+    Rewrites,
+    clean,
+    compose,
+    latinise,
+    mostly_latin,
+    normalise,
+)
 
 
 class Place(NamedTuple):
@@ -24,15 +33,15 @@ class _Traced(NamedTuple):
     ends: list[int]
 
 
-def places_of_words(text: str) -> list[Place]:
+def places_of_words(text: str, rewrites: Rewrites = REWRITES) -> list[Place]:
     r"""
-    Find the words of `words_of(normalise(text))` in *text*, in the same order.
+    Find the words of `words_of(normalise(text, rewrites))` in *text*, in the same order.
 
     Returns:
         For "B A D  id\u200bea" the places of "bad" and "idea": all that the model read as the word.
     """
-    traced = _rewritten(_latinised(text))
-    if traced.text != (normalised := normalise(text)):
+    traced = _rewritten(_latinised(text), rewrites)
+    if traced.text != (normalised := normalise(text, rewrites)):
         # Pieces that depend on each other in a way that is not foreseen: the words are somewhere inside.
         traced = _Traced(normalised, [0] * len(normalised), [len(text)] * len(normalised))
     return [
@@ -76,8 +85,8 @@ def _latinised(text: str) -> _Traced:
     return _Traced("".join(written).lower(), begins, ends)
 
 
-def _rewritten(traced: _Traced) -> _Traced:
-    for pattern, replacement in REWRITES:
+def _rewritten(traced: _Traced, rewrites: Rewrites) -> _Traced:
+    for pattern, replacement in rewrites:
         traced = _rewrite(traced, pattern, replacement)
     return traced
 

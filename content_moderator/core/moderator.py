@@ -1,15 +1,15 @@
 """The whole of moderation in one line: clean, classify, judge."""
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from content_moderator.core.alignment import origins_of_clean
-from content_moderator.core.classification import Classification, Classifier
+from content_moderator.core.classification import Classifier
 from content_moderator.core.explanation import Contribution, Explainer, Explanation
 from content_moderator.core.policy import ANY, Policy, Verdict
+from content_moderator.core.terms import Reading
 from content_moderator.core.text import clean, sentences
 from content_moderator.errors import BadReplyError, ClassifierError, RequestRefusedError
 
@@ -33,12 +33,12 @@ class Moderator:
 
     Args:
         classifier: Scores the texts.
-        policies: The policy for each classifier name that may answer: a stand-in is judged by its own.
+        policy: Decides, by rules for each classifier that may answer: a stand-in is judged by its own.
         explainer: Takes scores apart, if it was the one that gave them.
     """
 
     classifier: Classifier
-    policies: Mapping[str, Policy]
+    policy: Policy
     explainer: Explainer | None = None
 
     def moderate(self, texts: Sequence[str]) -> list[Verdict]:
@@ -52,10 +52,14 @@ class Moderator:
         Raises:
             ClassifierError: No complete, sane answer could be had; there is no partial one.
         """
-        classifications = self.classifier.classify([clean(text) for text in texts])
+        readings = [self.read(text) for text in texts]
+        classifications = self.classifier.classify([reading.text for reading in readings])
         if len(classifications) != len(texts):
             raise BadReplyError("the number of answers differs from the number of texts")
-        return [self.judge(classification) for classification in classifications]
+        return [
+            self.policy.judge(classification, reading)
+            for classification, reading in zip(classifications, readings, strict=True)
+        ]
 
     def moderate_each(self, texts: Sequence[str]) -> list[Verdict | ClassifierError]:
         """
@@ -106,23 +110,26 @@ class Moderator:
             text: The text that was judged.
             verdict: Of that text.
         Returns:
-            An Explanation for each reason, or for any violation if there is none; None if the classifier
-            that answered cannot be taken apart.
+            An Explanation for each score among the reasons, or for any violation if there is none; None if
+            the classifier that answered cannot be taken apart.
         """
         if self.explainer is None or self.explainer.identity != verdict.classification.classifier:
             return None
-        origins = origins_of_clean(text)
-        labels = [reason.label for reason in verdict.reasons] or [ANY]
+        shown = self.policy.terms.read(clean(text)).text
+        outer, inner = origins_of_clean(text), origins_of_clean(shown)
+        origins = [outer[place] for place in inner]
+        labels = [reason.label for reason in verdict.reasons if reason.term is None] or [ANY]
         return [
-            dataclasses.replace(explanation, words=tuple(_moved(word, origins) for word in explanation.words))
-            for explanation in self.explainer.explain(clean(text), labels)
+            replace(explanation, words=tuple(_moved(word, origins) for word in explanation.words))
+            for explanation in self.explainer.explain(clean(shown), labels)
         ]
 
-    def judge(self, classification: Classification) -> Verdict:
-        """Apply the policy of the classifier that answered."""
-        return self.policies[classification.classifier.name].judge(classification)
+    def read(self, text: str) -> Reading:
+        """Read a text as the policy does: what the classifier is to see of it, and the terms in it."""
+        reading = self.policy.terms.read(clean(text))
+        return replace(reading, text=clean(reading.text)) if reading.masked else reading
 
 
 def _moved(word: Contribution, origins: Sequence[int]) -> Contribution:
     """Give a word's place in the text as it was sent."""
-    return dataclasses.replace(word, begin=origins[word.begin], end=origins[word.end])
+    return replace(word, begin=origins[word.begin], end=origins[word.end])

@@ -1,11 +1,14 @@
 """Turns scores into a decision: thresholds belong to a classifier, never to the service."""
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
 from content_moderator.core.classification import Classification
 from content_moderator.core.label import HARMS, Label
+from content_moderator.core.terms import Reading, Terms
 
 Action = Literal["review", "block"]
 Decision = Literal["allow", "review", "block"]
@@ -14,6 +17,16 @@ ANY: Final = "ANY"
 """The rule name for "anything at all", scored 1 - P(OK)."""
 
 RULE_NAMES: Final = (*(label.value for label in HARMS), ANY)
+
+TERM: Final = "TERM"
+"""The name of the reason that a listed term is."""
+
+REASON_NAMES: Final = (*RULE_NAMES, TERM)
+
+DEFAULT_POLICY: Final = "default"
+"""The name of the policy of whoever has none of its own."""
+
+_VERSION_DIGITS: Final = 12
 
 
 def score_of(classification: Classification, name: str) -> float:
@@ -45,22 +58,42 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One rule that a text met: its name, category, score, and the threshold and action that followed."""
+    """
+    One rule that a text met.
+
+    Args:
+        label: Of ``REASON_NAMES``.
+        category: In words.
+        score: What was compared; 1 for a term.
+        threshold: What it reached; 1 for a term.
+        action: What followed.
+        term: As it is listed; None for a score.
+    """
 
     label: str
     category: str
     score: float
     threshold: float
     action: Action
+    term: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A classification, the decision drawn from it, and the reasons: highest score first, ANY last."""
+    """
+    A classification and the decision drawn from it.
+
+    Args:
+        classification: What the classifier said.
+        decision: The severest action of the reasons.
+        reasons: Terms first, then scores, the highest first, ANY last.
+        policy: What decided.
+    """
 
     classification: Classification
     decision: Decision
     reasons: tuple[Reason, ...]
+    policy: "Policy"
 
     @property
     def flagged(self) -> bool:
@@ -71,26 +104,57 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
-    The rules for one classifier's scores.
+    From scores and terms to a decision.
 
     Args:
-        rules: A Rule for each name in ``RULE_NAMES`` that can have consequences; the others have none.
+        rules: For each classifier that may answer, a Rule for each name in ``RULE_NAMES`` that can have
+            consequences; the others have none.
+        terms: What is decided by the text itself.
+        name: What people call it.
+
+    Attributes:
+        version: Digits that change with whatever decides, and with nothing else.
     """
 
-    rules: Mapping[str, Rule]
+    rules: Mapping[str, Mapping[str, Rule]]
+    terms: Terms = field(default_factory=lambda: Terms({}))
+    name: str = DEFAULT_POLICY
+    version: str = field(init=False)
 
-    def judge(self, classification: Classification) -> Verdict:
-        """Apply every rule to its score; the severest action met is the decision."""
-        reasons = sorted(
-            self._reasons(classification), key=lambda reason: (reason.label == ANY, -reason.score)
-        )
+    def __post_init__(self) -> None:
+        terms = {action: sorted(each) for action, each in self.terms.listed.items()}
+        text = json.dumps([self.thresholds(), terms], sort_keys=True)
+        object.__setattr__(self, "version", hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS])
+
+    def thresholds(self) -> dict[str, dict[str, dict[str, float | None]]]:
+        """Give the rules as plain numbers: by classifier, label and action."""
+        return {
+            classifier: {label: asdict(rule) for label, rule in rules.items()}
+            for classifier, rules in self.rules.items()
+        }
+
+    def judge(self, classification: Classification, reading: Reading | None = None) -> Verdict:
+        """
+        Apply every rule to its score; the severest action met is the decision.
+
+        Args:
+            classification: Of a text.
+            reading: Of the same text; None if its terms do not matter.
+        """
+        met = [] if reading is not None and reading.exempt else self._scored(classification)
+        terms = [
+            Reason(TERM, "term", 1.0, 1.0, match.action, match.term)
+            for match in (reading.matches if reading else ())
+            if match.action != "allow"
+        ]
+        reasons = (*terms, *sorted(met, key=lambda reason: (reason.label == ANY, -reason.score)))
         actions = {reason.action for reason in reasons}
         decision: Decision = "block" if "block" in actions else "review" if actions else "allow"
-        return Verdict(classification, decision, tuple(reasons))
+        return Verdict(classification, decision, reasons, self)
 
-    def _reasons(self, classification: Classification) -> list[Reason]:
+    def _scored(self, classification: Classification) -> list[Reason]:
         reasons = []
-        for name, rule in self.rules.items():
+        for name, rule in self.rules[classification.classifier.name].items():
             score = score_of(classification, name)
             if met := rule.apply(score):
                 category = "any" if name == ANY else Label(name).category

@@ -3,6 +3,7 @@
 import math
 import struct
 import zlib
+from collections.abc import Container
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -14,12 +15,13 @@ _LONE: Final = {"i": 3, "a": 3}
 """The words of one letter, and how frequent they are."""
 
 
-def words_in(letters: str) -> str:
+def words_in(letters: str, known: Container[str] = ()) -> str:
     """
     Divide *letters* into the words that are most likely, by their frequency.
 
     Args:
         letters: Lower-case, without spaces.
+        known: Further words, as good as the most frequent.
     Returns:
         The same with spaces between the words; what is no known word stays in one piece.
     """
@@ -27,7 +29,7 @@ def words_in(letters: str) -> str:
     begins = [0]
     for end in range(1, len(letters) + 1):
         best, begin = min(
-            (cost[start] + _cost(letters[start:end]), start)
+            (cost[start] + _cost(letters[start:end], known), start)
             for start in range(max(0, end - MAX_LETTERS), end)
         )
         cost.append(best)
@@ -45,8 +47,10 @@ def is_frequent(word: str) -> bool:
     return word in _LONE or zlib.crc32(word.encode()) in _ranks()
 
 
-def _cost(word: str) -> float:
+def _cost(word: str, known: Container[str]) -> float:
     """Give about the negative logarithm of a word's frequency; an unknown one costs more by each letter."""
+    if word in known:
+        return math.log(10)
     rank = _LONE.get(word) if len(word) == 1 else _ranks().get(zlib.crc32(word.encode()))
     return 10 + 2.5 * len(word) if rank is None else math.log(rank + 10)
 

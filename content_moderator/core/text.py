@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Container
+from functools import cache, partial
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -23,12 +23,15 @@ MIN_CHARS_TO_DIVIDE: Final = 240
 MAX_PASSAGE_CHARS: Final = 160
 
 
+Rewrites = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
+
+
 def clean(text: str) -> str:
     """Compose *text* to Unicode NFC and strip white space at its ends: what every classifier receives."""
     return unicodedata.normalize("NFC", text).strip()
 
 
-def normalise(text: str) -> str:
+def normalise(text: str, rewrites: Rewrites | None = None) -> str:
     """
     Undo common ways of hiding a word, for the embedded model.
 
@@ -38,6 +41,7 @@ def normalise(text: str) -> str:
 
     Args:
         text: Any text.
+        rewrites: What is done to lower-case text; ``REWRITES`` if None.
     Returns:
         Lower-case text, at most ``MAX_EXPANSION`` times as long.
     """
@@ -45,7 +49,7 @@ def normalise(text: str) -> str:
         text = compose(text)
         text = latinise(text, mostly_latin=mostly_latin(text))
     text = text.lower()
-    for pattern, replacement in REWRITES:
+    for pattern, replacement in rewrites or REWRITES:
         text = pattern.sub(replacement, text)
     return text
 
@@ -139,8 +143,13 @@ def confusables() -> dict[int, str]:
     return {int(code, 16): latin for code, latin in pairs}
 
 
-def _join_letters(run: re.Match[str]) -> str:
-    return words_in(run[0].replace(run[1], ""))
+def rewrites_knowing(known: Container[str]) -> Rewrites:
+    """Give ``REWRITES``, but with further words that spaced-out letters may be."""
+    return ((_SPACED, partial(_join_letters, known=known)), *REWRITES[1:])
+
+
+def _join_letters(run: re.Match[str], known: Container[str] = ()) -> str:
+    return words_in(run[0].replace(run[1], ""), known)
 
 
 def _undo_leet(token: re.Match[str]) -> str:
@@ -178,7 +187,7 @@ _LEET: Final = str.maketrans("0134578@$!|+", "oieastbasiit")
 _STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
 WORD: Final = re.compile(r"[\w'\U0001f300-\U0001faff]+")
 
-REWRITES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+REWRITES: Final[Rewrites] = (
     (_SPACED, _join_letters),
     (_MIXED_TOKEN, _undo_leet),
     (_STRETCHED, r"\1"),

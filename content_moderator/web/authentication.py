@@ -22,7 +22,7 @@ PUBLIC: Final = frozenset(
 )
 """The endpoints that anybody may ask: they judge nothing and tell nothing about anybody."""
 
-SCOPES: Final[Mapping[str, Scope]] = {"operations.scrape": "metrics"}
+SCOPES: Final[Mapping[str, Scope]] = {"operations.scrape": "metrics", "policies.all_policies": "admin"}
 """What an endpoint needs, where it is not ``classify``."""
 
 

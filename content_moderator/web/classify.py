@@ -15,7 +15,7 @@ from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.schemas import TextQuerySchema, TextSchema, VerdictSchema
 from content_moderator.web.state import current_state
 
-_OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons")
+_OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons", "policy")
 
 blueprint = StrictBlueprint(
     "classify",
@@ -52,18 +52,22 @@ def parts_of(verdict: Verdict) -> dict[str, Any]:
 
 def chosen_moderator() -> Moderator:
     """Choose by Cache-Control: no-cache asks for a fresh answer, no-store for leaving no trace."""
-    state = current_state()
+    desk = current_state().desk
     directives = request.headers.get("Cache-Control", "").lower().split(",")
     wishes = {each.partition("=")[0].strip() for each in directives}
     if "no-store" in wishes:
-        return state.unremembered
-    return state.fresh if "no-cache" in wishes else state.moderator
+        return desk.unremembered
+    return desk.fresh if "no-cache" in wishes else desk.moderator
 
 
 def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
-    """Tell who scored, for answers whose body has no place for it."""
+    """Tell who scored and what decided, for answers whose body has no place for it."""
     names = sorted({verdict.classification.classifier.name for verdict in verdicts})
-    headers = {"X-Moderation-Classifier": ", ".join(names)}
+    policy = verdicts[0].policy
+    headers = {
+        "X-Moderation-Classifier": ", ".join(names),
+        "X-Moderation-Policy": f"{policy.name}/{policy.version}",
+    }
     if any(verdict.classification.degraded for verdict in verdicts):
         headers["X-Moderation-Degraded"] = "true"
     return headers

@@ -181,7 +181,7 @@ class AnalyzeAnswerSchema(Schema):
 @blueprint.failures(*ANSWERABLE, dialect=GOOGLE)
 def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Score a comment as the Perspective API does."""
-    moderator = current_state().unremembered if body.get("doNotStore") else chosen_moderator()
+    moderator = current_state().desk.unremembered if body.get("doNotStore") else chosen_moderator()
     text = body["comment"]["text"]
     if body.get("spanAnnotations"):
         verdict, spans = moderator.moderate_by_sentence(text)

@@ -26,6 +26,7 @@ _RESULT: Final[dict[str, Any]] = {
     "reasons": [
         {"label": "HR", "category": "harassment", "score": 0.9732, "threshold": 0.47, "action": "review"}
     ],
+    "policy": {"name": "default", "version": "9bfdd2f38f4e"},
     "classifier": {"name": "embedded", "model": "content-moderator-embedded", "revision": "84f965fb8734"},
     "cache": {"status": "miss", "distance": None},
     "degraded": False,

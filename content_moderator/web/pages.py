@@ -1,7 +1,5 @@
 """The pages for people: a page to try the service on, and the API's documentation."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -9,7 +7,6 @@ from typing import Final
 from flask import Blueprint, Response, make_response, render_template, send_from_directory
 
 from content_moderator import __version__
-from content_moderator.core.policy import Policy
 from content_moderator.web.header import CONTENT_SECURITY_POLICY
 from content_moderator.web.state import current_state
 
@@ -33,13 +30,8 @@ def index() -> str:
         "index.html",
         version=__version__,
         locked=settings.auth.mode != "none",
-        policies={name: _thresholds(policy) for name, policy in settings.policy.policies().items()},
         max_text_chars=settings.http.max_text_chars,
     )
-
-
-def _thresholds(policy: Policy) -> Mapping[str, Mapping[str, float | None]]:
-    return {name: asdict(rule) for name, rule in policy.rules.items()}
 
 
 @blueprint.route("/docs")

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import g
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, validate
 
 from content_moderator.core.classification import is_probability
 from content_moderator.core.label import Label
-from content_moderator.core.policy import RULE_NAMES
+from content_moderator.core.policy import REASON_NAMES, RULE_NAMES
 from content_moderator.declaration import StrictBoolean
 from content_moderator.web.description import TEXT, TEXTS
 from content_moderator.web.state import current_state
@@ -117,11 +117,28 @@ def probability(value: object, name: object) -> float:
 class ReasonSchema(Schema):
     """One rule of the policy that the text met."""
 
-    label = fields.String(required=True, validate=validate.OneOf(RULE_NAMES))
+    label = fields.String(required=True, validate=validate.OneOf(REASON_NAMES))
     category = fields.String(required=True)
     score = Score(required=True)
     threshold = Score(required=True)
     action = fields.String(required=True, validate=validate.OneOf(["review", "block"]))
+    term = fields.String(metadata={"description": "The listed term that was found, as it is listed."})
+
+    @post_dump
+    def _without_term(self, reason: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """A score is no term."""
+        if reason["term"] is None:
+            del reason["term"]
+        return reason
+
+
+class PolicySchema(Schema):
+    """What decided."""
+
+    name = fields.String(required=True)
+    version = fields.String(
+        required=True, metadata={"description": "Changes with whatever decides, and with nothing else."}
+    )
 
 
 class ClassifierSchema(Schema):
@@ -178,6 +195,7 @@ class VerdictSchema(Schema):
     flagged = fields.Boolean(required=True, metadata={"description": "Whether any rule was met."})
     decision = fields.String(required=True, validate=validate.OneOf(["allow", "review", "block"]))
     reasons = fields.List(fields.Nested(ReasonSchema), required=True)
+    policy = fields.Nested(PolicySchema, required=True)
     classifier = fields.Nested(ClassifierSchema, required=True, attribute="classification.classifier")
     cache = fields.Nested(CacheSchema, required=True, attribute="classification.cache")
     degraded = fields.Boolean(

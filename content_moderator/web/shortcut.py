@@ -24,8 +24,8 @@ from content_moderator.cache.exact import Entry
 from content_moderator.cache.lookup import Lookup
 from content_moderator.cache.memory import Memory
 from content_moderator.core.classification import CacheOutcome
-from content_moderator.core.moderator import Moderator
-from content_moderator.core.text import clean
+from content_moderator.core.policy import Policy
+from content_moderator.core.terms import Reading
 from content_moderator.errors import RequestError
 from content_moderator.web.body import pieces
 from content_moderator.web.classify import counts_of, parts_of
@@ -38,6 +38,7 @@ from content_moderator.web.observation import (
     write_line,
 )
 from content_moderator.web.schemas import VerdictSchema
+from content_moderator.web.state import Desks
 
 ENDPOINT: Final = "classify.classify"
 PATH: Final = "/classify"
@@ -58,6 +59,7 @@ _UNUSUAL: Final = (
 
 _SHORT: Final = re.compile(r"[0-9]{1,5}")
 _HEADERS: Final = tuple(HEADERS.items())
+_SCHEMA: Final = VerdictSchema(exclude=("request_id",))
 
 _Environ = dict[str, Any]
 _StartResponse = Callable[..., Any]
@@ -74,11 +76,13 @@ class _Note(NamedTuple):
         body: Its JSON up to the id of the request.
         decision: What was decided.
         counts: What to call each time that it is sent.
+        policy: What decided.
     """
 
     body: bytes
     decision: str
     counts: list[Callable[[], None]]
+    policy: Policy
 
 
 class Shortcut:
@@ -87,8 +91,7 @@ class Shortcut:
 
     Args:
         application: Flask's.
-        memory: What is remembered.
-        moderator: Judges what is remembered.
+        desks: Where texts are judged, and what is remembered there.
         gate: Lets callers in.
         max_text_chars: Longer texts are Flask's to refuse.
         log_requests: Whether each request leaves a line.
@@ -98,19 +101,16 @@ class Shortcut:
         self,
         application: _Application,
         *,
-        memory: Memory,
-        moderator: Moderator,
+        desks: Desks,
         gate: Gate,
         max_text_chars: int,
         log_requests: bool,
     ) -> None:
         self._application = application
-        self._memory = memory
-        self._moderator = moderator
+        self._desks = desks
         self._gate = gate
         self._max_text_chars = max_text_chars
         self._log_requests = log_requests
-        self._schema = VerdictSchema(exclude=("request_id",))
         self._calls = metrics.METHOD_CALLS[ENDPOINT]
         self._requests = metrics.HTTP_REQUESTS.labels(ENDPOINT, "POST", "2xx")
         self._seconds = metrics.HTTP_REQUEST_SECONDS.labels(ENDPOINT)
@@ -127,16 +127,20 @@ class Shortcut:
             return self._application(environ, start_response)
         length = int(environ["CONTENT_LENGTH"])
         body = _read(environ["wsgi.input"], length)
-        if len(body) == length and (text := self._text(body)) is not None:
+        desk = self._desks.of(caller)
+        if len(body) == length and desk.memory and (text := self._text(body)) is not None:
+            reading = desk.moderator.read(text)
             lookup = Lookup("exact")
-            if (entry := self._memory.entry(text)) is not None:
+            if (entry := desk.memory.entry(reading.text)) is not None:
                 lookup.end("hit")
-                return self._answer(environ, start_response, text, entry, started, caller=caller)
+                note = _note_of(desk.policy, desk.memory, reading, entry)
+                age_seconds = desk.memory.age(entry)
+                return self._answer(environ, start_response, note, age_seconds, started, caller=caller)
         environ["wsgi.input"] = io.BytesIO(body)
         return self._application(environ, start_response)
 
     def _text(self, body: bytes) -> str | None:
-        """Give the cleaned text of a body that holds nothing else."""
+        """Give the text of a body that holds nothing else."""
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -144,25 +148,21 @@ class Shortcut:
         if not isinstance(value, dict) or len(value) != 1:
             return None
         text = value.get("text")
-        return clean(text) if isinstance(text, str) and len(text) <= self._max_text_chars else None
+        return text if isinstance(text, str) and len(text) <= self._max_text_chars else None
 
     def _answer(
         self,
         environ: _Environ,
         start_response: _StartResponse,
-        text: str,
-        entry: Entry,
+        note: _Note,
+        age_seconds: float,
         started: float,
         *,
         caller: Caller | None,
     ) -> list[bytes]:
-        note = entry.note
-        if not isinstance(note, _Note):
-            note = self._note(entry)
-            self._memory.annotate(text, entry, note, len(note.body) + _NOTE_BYTES)
         request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID"))
         body = b'%b,"request_id":"%b"}\n' % (note.body, request_id.encode())
-        outcome = CacheOutcome("exact", 0, self._memory.age(entry))
+        outcome = CacheOutcome("exact", 0, age_seconds)
         self._calls.inc()
         for count in note.counts:
             count()
@@ -182,10 +182,19 @@ class Shortcut:
         start_response("200 OK", headers)
         return [body]
 
-    def _note(self, entry: Entry) -> _Note:
-        verdict = self._moderator.judge(self._memory.answer(entry))
-        body = orjson.dumps(self._schema.dump(parts_of(verdict)))
-        return _Note(body[:-1], verdict.decision, counts_of(verdict))
+
+def _note_of(policy: Policy, memory: Memory, reading: Reading, entry: Entry) -> _Note:
+    """Find the answer that has been sent, or make it; what another policy has decided is another answer."""
+    note = entry.note
+    if isinstance(note, _Note) and note.policy is policy and not reading.masked:
+        return note
+    verdict = policy.judge(memory.answer(entry), reading)
+    body = orjson.dumps(_SCHEMA.dump(parts_of(verdict)))
+    note = _Note(body[:-1], verdict.decision, counts_of(verdict), policy)
+    if not reading.masked:
+        # Not so if terms are blanked: texts that differ in these alone have an entry in common.
+        memory.annotate(reading.text, entry, note, len(note.body) + _NOTE_BYTES)
+    return note
 
 
 def _is_plain(environ: _Environ) -> bool:

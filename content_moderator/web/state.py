@@ -1,16 +1,59 @@
 """What the views need, made once in `create_app` and kept in the application's extensions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 
+from content_moderator.access.keyring import Caller
+from content_moderator.cache.memory import Memory
+from content_moderator.classifiers.factory import Line
 from content_moderator.classifiers.probed import Readiness
 from content_moderator.core.moderator import Moderator
+from content_moderator.core.policy import Policy
 from content_moderator.settings import Settings
+from content_moderator.tenants import Tenant, Tenants
 
 _KEY: Final = "content_moderator"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """
+    Where the texts of one tenant are judged.
+
+    Args:
+        policy: Decides.
+        moderator: Judges texts, from memory if it can.
+        fresh: The same for callers who want no remembered answer.
+        unremembered: The same for callers whose texts must leave no trace.
+        memory: What is remembered; None if nothing is.
+    """
+
+    policy: Policy
+    moderator: Moderator
+    fresh: Moderator
+    unremembered: Moderator
+    memory: Memory | None
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """
+    The desks of all tenants.
+
+    Args:
+        default: Of those who have none of their own.
+        named: Of those who have.
+    """
+
+    default: Desk
+    named: Mapping[str, Desk]
+
+    def of(self, caller: Caller | None) -> Desk:
+        """Give the desk of who asks."""
+        return self.named.get(caller.tenant, self.default) if caller else self.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +63,40 @@ class State:
 
     Args:
         settings: What was configured.
-        moderator: Judges texts, from memory if it can.
-        fresh: The same for callers who want no remembered answer.
-        unremembered: The same for callers whose texts must leave no trace.
+        tenants: What is special for some of those who ask.
+        desks: Where texts are judged.
         readiness: Tells whether the classifier can answer.
     """
 
     settings: Settings
-    moderator: Moderator
-    fresh: Moderator
-    unremembered: Moderator
+    tenants: Tenants
+    desks: Desks
     readiness: Callable[[], Readiness]
+
+    @property
+    def desk(self) -> Desk:
+        """The desk of who asks in the current request."""
+        return self.desks.of(g.get("caller"))
+
+
+def build_desks(tenants: Tenants, line: Line) -> Desks:
+    """Make a desk for each tenant, who shares the memory with all others unless it is to be separate."""
+
+    def desk(tenant: Tenant, line: Line) -> Desk:
+        policy, explainer = tenant.policy, line.explainer
+        return Desk(
+            policy,
+            moderator=Moderator(line.classifier, policy, explainer),
+            fresh=Moderator(line.fresh, policy, explainer),
+            unremembered=Moderator(line.unremembered, policy, explainer),
+            memory=line.memory,
+        )
+
+    named = {
+        name: desk(tenant, line.separate(name) if tenant.separate_cache else line)
+        for name, tenant in tenants.named.items()
+    }
+    return Desks(desk(tenants.default, line), named)
 
 
 def attach(app: Flask, state: State) -> None:

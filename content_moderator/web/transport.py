@@ -17,6 +17,7 @@ EXPOSED_HEADERS: Final = (
     "Server-Timing",
     "X-Moderation-Classifier",
     "X-Moderation-Degraded",
+    "X-Moderation-Policy",
     "X-Request-ID",
     "X-Should-Retry",
 )

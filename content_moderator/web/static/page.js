@@ -5,7 +5,6 @@ const byId = (id) => document.getElementById(id);
 const form = byId("form");
 const texts = [byId("text"), byId("second")];
 const main = byId("main");
-const policies = JSON.parse(main.dataset.policies);
 const maxChars = Number(main.dataset.maxChars);
 
 const comparing = () => !byId("second-entry").hidden;
@@ -15,6 +14,21 @@ const shownTexts = () => shownFields().map((each) => each.value);
 function describe(problem) {
   const details = (problem.errors || []).map((error) => error.detail);
   return [problem.detail, ...details].join(" ");
+}
+
+// The rules that decided, by classifier: where a policy's thresholds are is shown, not needed.
+const rulesByVersion = new Map();
+
+async function rulesOf({ version }, headers) {
+  if (!rulesByVersion.has(version)) {
+    try {
+      const policy = await (await fetch(main.dataset.policy, { headers })).json();
+      rulesByVersion.set(policy.version, policy.rules);
+    } catch {
+      return {};
+    }
+  }
+  return rulesByVersion.get(version) || {};
 }
 
 // One text's answer, with what the page shows beside it.
@@ -32,15 +46,16 @@ async function ask(text) {
   });
   const body = await response.json();
   if (!response.ok) throw new Error(describe(body));
-  return { text, verdict: body, milliseconds: performance.now() - started };
+  const milliseconds = performance.now() - started;
+  return { text, verdict: body, rules: await rulesOf(body.policy, headers), milliseconds };
 }
 
 function show(answers) {
-  byId("results").replaceChildren(...answers.map((answer) => verdictCard(answer, policies, answers[0].verdict)));
+  byId("results").replaceChildren(...answers.map((answer) => verdictCard(answer, answers[0].verdict)));
   byId("results").hidden = false;
   byId("status").textContent = answers.map(({ verdict }) => {
-    const because = verdict.reasons.map((reason) => `${reason.category} ${reason.score.toFixed(2)}`).join(", ");
-    return because ? `${verdict.decision}: ${because}` : verdict.decision;
+    const reasons = verdict.reasons.map(({ category, score, term }) => `${category} ${term ?? score.toFixed(2)}`);
+    return [verdict.decision, reasons.join(", ")].filter(Boolean).join(": ");
   }).join("; ");
   byId("code").hidden = false;
   showSnippet();

@@ -59,10 +59,17 @@ const scoreOf = (labels, label) => {
 
 const highest = (spans, score) => spans.reduce((best, span) => (score(span) > score(best) ? span : best));
 
+const isScore = (reason) => reason.term === undefined;
+
 // The sentence with the highest score of what the whole text was stopped for; or, if the whole was let
 // through, one that would not have been by itself.
-function triggering({ reasons: [reason], spans = [] }) {
+function triggering({ reasons, spans = [] }) {
   if (spans.length < 2) return null;
+  const reason = reasons.find(isScore);
+  if (!reason && reasons.length) {
+    const span = spans.find((each) => each.reasons.some(({ term }) => term === reasons[0].term));
+    return span ? { ...span, said: `The underlined sentence has the term \u201c${reasons[0].term}\u201d` } : null;
+  }
   if (reason) {
     const score = (span) => scoreOf(span.labels, reason.label);
     const span = highest(spans, score);
@@ -79,7 +86,8 @@ function triggering({ reasons: [reason], spans = [] }) {
 function passage(text, verdict, sentence) {
   const points = Array.from(text);
   const said = (begin, end) => points.slice(begin, end).join("");
-  const explained = verdict.flagged && verdict.explanation?.[0] ? verdict.explanation[0].words : [];
+  const scored = verdict.reasons.find(isScore);
+  const explained = (scored && verdict.explanation?.[0]?.words) || [];
   const heaviest = Math.max(...explained.map((word) => word.weight), 0);
   const words = explained.filter((word) => word.weight > 0 && word.weight >= 0.2 * heaviest);
   const marked = (begin, end) => {
@@ -89,7 +97,7 @@ function passage(text, verdict, sentence) {
       if (word.begin < done || word.end > end) continue;
       const mark = element("mark", said(word.begin, word.end));
       mark.style.setProperty("--share", (word.weight / heaviest).toFixed(2));
-      mark.title = `adds ${word.weight.toFixed(1)} to the log-odds of ${verdict.reasons[0].category}`;
+      mark.title = `adds ${word.weight.toFixed(1)} to the log-odds of ${scored.category}`;
       parts.push(said(done, word.begin), mark);
       done = word.end;
     }
@@ -104,16 +112,19 @@ function passage(text, verdict, sentence) {
 const cacheWords = ({ status, distance }) =>
   ({ miss: "not from memory", exact: "from memory" })[status] ?? `from memory: a text ${distance} edits away`;
 
+const because = (reason) => isScore(reason)
+  ? `${reason.category}: ${reason.score.toFixed(3)}, ${reason.action} from ${reason.threshold} on`
+  : `term \u201c${reason.term}\u201d: ${reason.action}`;
+
 // Makes the card; the labels stand in the order that the first text's have, with what differs from them.
-export function verdictCard({ text, verdict, milliseconds }, policies, first) {
+export function verdictCard({ text, verdict, rules: ruleSets, milliseconds }, first) {
   const card = document.getElementById("verdict").content.cloneNode(true).firstElementChild;
   const part = (selector) => card.querySelector(selector);
   part(".decision").textContent = capital(verdict.decision);
   part(".decision").classList.add(verdict.decision);
   part(".degraded").hidden = !verdict.degraded;
   part(".cache").textContent = cacheWords(verdict.cache);
-  part(".reasons").append(...verdict.reasons.map((reason) =>
-    element("li", `${reason.category}: ${reason.score.toFixed(3)}, ${reason.action} from ${reason.threshold} on`)));
+  part(".reasons").append(...verdict.reasons.map((reason) => element("li", because(reason))));
   const sentence = triggering(verdict);
   if (verdict.flagged || sentence) {
     part(".passage").append(...passage(text, verdict, sentence));
@@ -123,13 +134,15 @@ export function verdictCard({ text, verdict, milliseconds }, policies, first) {
     part(".triggered").textContent = sentence.said;
     part(".triggered").hidden = false;
   }
-  const rules = policies[verdict.classifier.name] || {};
+  const rules = ruleSets[verdict.classifier.name] || {};
   const order = first.labels.map((each) => each.label);
   const labels = [...verdict.labels].sort((a, b) => order.indexOf(a.label) - order.indexOf(b.label));
   part("tbody").append(...labels.map((each) =>
     scoreRow(each, rules[each.label], scoreOf(first.labels, each.label))));
   const { name, model, revision } = verdict.classifier;
+  const { policy } = verdict;
   part(".source").textContent =
-    `Scored by ${name} (${model}, revision ${revision.slice(0, 12)}), answered in ${milliseconds.toFixed(0)} ms`;
+    `Scored by ${name} (${model}, revision ${revision.slice(0, 12)}), decided by ` +
+    `policy ${policy.name}, version ${policy.version}, answered in ${milliseconds.toFixed(0)} ms`;
   return card;
 }

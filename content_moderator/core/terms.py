@@ -1,0 +1,144 @@
+"""Terms that a community does not want, or does not mind, however they are written."""
+
+import bisect
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+import ahocorasick
+
+from content_moderator.core.alignment import places_of_words
+from content_moderator.core.text import normalise, rewrites_knowing, words_of
+
+TermAction = Literal["allow", "review", "block"]
+
+_SEVERITY: Final = ("allow", "review", "block")
+_ANY_LETTERS: Final = "*"
+_MASK: Final = " "
+
+
+class Match(NamedTuple):
+    """
+    A term that stands in a text.
+
+    Args:
+        term: As it is listed.
+        action: What follows.
+    """
+
+    term: str
+    action: TermAction
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    A cleaned text as one policy reads it.
+
+    Args:
+        text: What the classifier is to see: allowed terms are blanked, so that every place stays the same.
+        matches: The terms for review and for block, each once, in the order of the text.
+        masked: Whether anything is blanked.
+        exempt: Whether nothing but allowed terms is there: the classifier sees them, and no score counts.
+    """
+
+    text: str
+    matches: tuple[Match, ...] = ()
+    masked: bool = False
+    exempt: bool = False
+
+
+class _Found(NamedTuple):
+    """A match, and the first and the last of the words that it covers."""
+
+    match: Match
+    first: int
+    last: int
+
+    def inside(self, other: "_Found") -> bool:
+        return other.first <= self.first and self.last <= other.last
+
+
+class Terms:
+    """
+    Finds thousands of terms in one pass over a text.
+
+    Texts and terms are compared as `normalise` makes them, word by word: case, punctuation between words and
+    the usual disguises do not matter. A ``*`` at an end of a term stands for any letters there.
+
+    Args:
+        listed: Terms by what is to follow.
+    Raises:
+        ValueError: A term has no word, or stands in two lists; the message names it.
+
+    Source:
+        A. V. Aho and M. J. Corasick, "Efficient string matching: an aid to bibliographic search" (1975).
+    """
+
+    def __init__(self, listed: Mapping[TermAction, Iterable[str]]) -> None:
+        known: dict[str, Match] = {}
+        for action in _SEVERITY:
+            for term in listed.get(action, ()):
+                pattern = pattern_of(term)
+                other = known.setdefault(pattern, Match(term, action))
+                if other.action != action:
+                    raise ValueError(f"{term!r} is also in {other.action}, as {other.term!r}")
+        self.count = len(known)
+        self.listed = {action: tuple(listed.get(action, ())) for action in _SEVERITY}
+        self._rewrites = rewrites_knowing({word for pattern in known for word in pattern.split()})
+        self._automaton: Any = ahocorasick.Automaton()
+        for pattern, match in known.items():
+            self._automaton.add_word(pattern, (pattern, match))
+        if known:
+            self._automaton.make_automaton()
+
+    def read(self, text: str) -> Reading:
+        """Read a cleaned text."""
+        if not self.count:
+            return Reading(text)
+        found = list(self._find(text))
+        allowed = [each for each in found if each.match.action == "allow"]
+        matches = dict.fromkeys(
+            each.match
+            for each in found
+            if each.match.action != "allow" and not any(map(each.inside, allowed))
+        )
+        if not allowed:
+            return Reading(text, tuple(matches))
+        masked = self._without(text, allowed)
+        if words_of(normalise(masked)):
+            return Reading(masked, tuple(matches), masked=True)
+        return Reading(text, tuple(matches), masked=True, exempt=True)
+
+    def _find(self, text: str) -> Iterator[_Found]:
+        joined = f" {' '.join(words_of(normalise(text, self._rewrites)))} "
+        hits = [(end, *value) for end, value in self._automaton.iter(joined)]
+        spaces = [place for place, character in enumerate(joined) if character == " "] if hits else []
+        for end, pattern, match in hits:
+            begin = end + 1 - len(pattern.lstrip())
+            first = bisect.bisect(spaces, begin) - 1
+            yield _Found(match, first, first + pattern.strip().count(" "))
+
+    def _without(self, text: str, found: Iterable[_Found]) -> str:
+        """Blank the words that were found."""
+        places = places_of_words(text, self._rewrites)
+        characters = list(text)
+        for each in found:
+            begin, end = places[each.first].begin, places[each.last].end
+            characters[begin:end] = _MASK * (end - begin)
+        return "".join(characters)
+
+
+def pattern_of(term: str) -> str:
+    """
+    Make what is looked for among the words of a text, which stand between single spaces.
+
+    Raises:
+        ValueError: The term has no word.
+    """
+    words = words_of(normalise(term.strip(_ANY_LETTERS)))
+    if not words:
+        raise ValueError(f"{term!r} has no letter, digit or emoji")
+    before = "" if term.startswith(_ANY_LETTERS) else " "
+    behind = "" if term.endswith(_ANY_LETTERS) else " "
+    return f"{before}{' '.join(words)}{behind}"

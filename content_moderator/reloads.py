@@ -1,0 +1,41 @@
+"""What the master process says of how it last took its settings on; gunicorn.conf.py writes it."""
+
+from pathlib import Path
+from typing import TypedDict
+
+import orjson
+
+
+class ReloadWord(TypedDict):
+    """
+    The word that the master leaves.
+
+    Args:
+        pid: Its own.
+        count: How often it has been asked to reload.
+        problem: Why it refused the last time; empty if it did not.
+        taken_on: When the settings in force were taken on, in seconds since 1970.
+    """
+
+    pid: int
+    count: int
+    problem: str
+    taken_on: float
+
+
+def reload_word(folder: str | None) -> ReloadWord | None:
+    """
+    Read the word.
+
+    Args:
+        folder: That the master shares with its workers.
+    Returns:
+        The word; None if nothing is said there.
+    """
+    if folder is None:
+        return None
+    try:
+        word: ReloadWord = orjson.loads(Path(folder, "reload.json").read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return word

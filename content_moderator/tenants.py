@@ -1,0 +1,154 @@
+"""What is special for some of those who ask: policies of their own, and who has which."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from content_moderator.access.keyring import TENANT
+from content_moderator.config import merge
+from content_moderator.core.policy import DEFAULT_POLICY, Policy
+from content_moderator.declaration import StrictBoolean, schema_of
+from content_moderator.errors import ConfigurationError
+from content_moderator.settings import PolicySettings, Settings
+from content_moderator.validation import flatten_messages
+from content_moderator.yaml_file import parse_mapping, read_text
+
+_KEY: Final = "tenants.file"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """
+    One of those who ask.
+
+    Args:
+        policy: Decides about its texts.
+        separate_cache: Whether nobody else gets an answer that was remembered for it, nor it one of theirs.
+    """
+
+    policy: Policy
+    separate_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tenants:
+    """
+    Those who ask, by name.
+
+    Args:
+        default: Whoever has no entry, and whoever needs no key.
+        named: Those who have.
+    """
+
+    default: Tenant
+    named: Mapping[str, Tenant] = field(default_factory=dict)
+
+    def of(self, name: str | None) -> Tenant:
+        """Give what holds for the tenant called *name*."""
+        return self.named.get(name or "", self.default)
+
+    def policies(self) -> dict[str, Policy]:
+        """Give the policies in force, by name."""
+        return {tenant.policy.name: tenant.policy for tenant in (self.default, *self.named.values())}
+
+
+def load_tenants(settings: Settings) -> Tenants:
+    """
+    Read the file that the settings name, if they do.
+
+    Raises:
+        ConfigurationError: It cannot be used; one line that names the key.
+    """
+    if settings.tenants.file is None:
+        return Tenants(Tenant(settings.policy.build()))
+    path = Path(settings.tenants.file)
+    return parse_tenants(read_tenants(path), path, settings.policy)
+
+
+def read_tenants(path: Path) -> str:
+    """
+    Read the file as it is.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    try:
+        return read_text(path)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{_KEY}: {error}") from error
+
+
+def parse_tenants(text: str, path: Path, default: PolicySettings) -> Tenants:
+    """
+    Read what a file of tenants says.
+
+    Args:
+        text: What is in it.
+        path: Its name, for errors.
+        default: What each policy says only the differences from.
+    Raises:
+        ConfigurationError: It cannot be used; one line that names the key.
+    """
+    values = parse_mapping(text, f"{_KEY}: {path}", "policies and tenants")
+    try:
+        declared: Mapping[str, Any] = _FileSchema().load(values)
+        policies = {DEFAULT_POLICY: default.build()} | {
+            name: _policy(name, differences, default) for name, differences in declared["policies"].items()
+        }
+        named = {name: _tenant(name, entry, policies) for name, entry in declared["tenants"].items()}
+    except ValidationError as error:
+        # marshmallow puts "key" and "value" between a dictionary and its items.
+        where, message = next(flatten_messages(error.messages, transparent=_TRANSPARENT))
+        raise ConfigurationError(f"{_KEY}: {path}: {'.'.join(where)}: {message}") from error
+    return Tenants(Tenant(policies[DEFAULT_POLICY]), named)
+
+
+_TRANSPARENT: Final = ("_schema", "key", "value")
+
+
+def _policy(name: str, differences: Mapping[str, Any], default: PolicySettings) -> Policy:
+    try:
+        settings: PolicySettings = schema_of(PolicySettings).load(merge(asdict(default), differences))
+        return settings.build(name)
+    except ValidationError as error:
+        raise ValidationError({"policies": {name: error.messages}}) from error
+    except ConfigurationError as error:
+        raise ValidationError({"policies": {name: [str(error).removeprefix("policy.")]}}) from error
+
+
+def _tenant(name: str, entry: Mapping[str, Any], policies: Mapping[str, Policy]) -> Tenant:
+    chosen = entry["policy"]
+    if chosen not in policies:
+        options = ", ".join(sorted(policies))
+        raise ValidationError(
+            {"tenants": {name: {"policy": [f"There is no {chosen!r} (there are: {options})."]}}}
+        )
+    return Tenant(policies[chosen], separate_cache=entry["separate_cache"])
+
+
+class _TenantSchema(Schema):
+    policy = fields.String(load_default=DEFAULT_POLICY)
+    separate_cache = StrictBoolean(load_default=False)
+
+
+class _FileSchema(Schema):
+    policies = fields.Dict(
+        keys=fields.String(
+            validate=[
+                validate.Regexp(TENANT, error="Must have 1 to 64 letters, digits, and _ . -"),
+                validate.NoneOf([DEFAULT_POLICY], error="Is the section policy of the settings."),
+            ]
+        ),
+        values=fields.Dict(),
+        load_default=dict,
+    )
+    tenants = fields.Dict(
+        keys=fields.String(
+            validate=validate.Regexp(TENANT, error="Must have 1 to 64 letters, digits, and _ . -")
+        ),
+        values=fields.Nested(_TenantSchema),
+        load_default=dict,
+    )

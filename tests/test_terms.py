@@ -1,0 +1,148 @@
+"""Terms that a community lists: found however they are written, and nowhere else."""
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from content_moderator.core.label import Label
+from content_moderator.core.moderator import Moderator
+from content_moderator.core.policy import Policy, Rule
+from content_moderator.core.terms import Reading, Terms, pattern_of
+from content_moderator.core.text import clean, normalise, words_of
+from tests.fake import FakeClassifier
+
+TERMS = Terms({"block": ["grumbit", "free pills", "*zorp*"], "review": ["plonk*"], "allow": ["zorpington"]})
+
+
+def found(text: str, terms: Terms = TERMS) -> list[str]:
+    return [match.term for match in terms.read(clean(text)).matches]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("a grumbit!", ["grumbit"], id="a word"),
+        pytest.param("GrumBit", ["grumbit"], id="case"),
+        pytest.param("gr\u200bumb\u00adit", ["grumbit"], id="invisible characters"),
+        pytest.param("\uff47\uff52\uff55\uff4d\uff42\uff49\uff54", ["grumbit"], id="full-width letters"),
+        pytest.param("gr\u0443mbit", [], id="a letter that looks like another one"),
+        pytest.param("grumb\u0456t", ["grumbit"], id="Cyrillic letters that look Latin"),
+        pytest.param("grumb1t", ["grumbit"], id="leetspeak"),
+        pytest.param("what a g r u m b i t is", ["grumbit"], id="spaced"),
+        pytest.param("f-r-e-e-p-i-l-l-s", ["free pills"], id="spaced, two words"),
+        pytest.param("gruuuumbit", ["grumbit"], id="stretched"),
+        pytest.param("gru\u0301mbit", ["grumbit"], id="accents"),
+        pytest.param("grumbits", [], id="another word"),
+        pytest.param("free   pills", ["free pills"], id="white space"),
+        pytest.param("free, pills", ["free pills"], id="punctuation between"),
+        pytest.param("carefree pillsbury", [], id="parts of words"),
+        pytest.param("they plonked it", ["plonk*"], id="any ending"),
+        pytest.param("unplonked", [], id="no other beginning"),
+        pytest.param("a mezorpette", ["*zorp*"], id="anywhere in a word"),
+        pytest.param("Zorpington is nice", [], id="inside an allowed term"),
+        pytest.param("zorp in Zorpington", ["*zorp*"], id="beside an allowed term"),
+        pytest.param("plonk a grumbit, plonk", ["plonk*", "grumbit"], id="each once, in order"),
+        pytest.param("nothing at all", [], id="none"),
+    ],
+)
+def test_finds(text: str, expected: list[str]) -> None:
+    assert found(text) == expected
+
+
+def test_allowed_terms_are_blanked_in_place() -> None:
+    assert TERMS.read("In Zorpington, now") == Reading("In           , now", masked=True)
+    assert TERMS.read("Zorpington!") == Reading("Zorpington!", masked=True, exempt=True)
+    assert TERMS.read("elsewhere") == Reading("elsewhere")
+
+
+def test_scripts_without_spaces_need_stars() -> None:
+    assert found("\u6211\u559c\u6b22\u8d4c\u535a\u7f51", Terms({"block": ["*\u8d4c\u535a*"]})) == [
+        "*\u8d4c\u535a*"
+    ]
+
+
+@pytest.mark.parametrize("term", ["", "*", "  ", "?!", "***", "\u200b"])
+def test_term_without_a_word_is_refused(term: str) -> None:
+    with pytest.raises(ValueError, match="has no letter, digit or emoji"):
+        pattern_of(term)
+
+
+def test_term_in_two_lists_is_refused() -> None:
+    with pytest.raises(ValueError, match="'Grumbit' is also in review, as 'grumbit'"):
+        Terms({"review": ["grumbit"], "block": ["Grumbit"]})
+    assert Terms({"block": ["grumbit", "GRUMBIT"]}).count == 1
+
+
+WORDS = st.sampled_from(
+    ["grumbit", "free", "pills", "zorp", "zorpington", "plonked", "and", "I", "\u00e9t\u00e9"]
+)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=30), st.sampled_from([" ", ", ", "  ", "! "]))
+def test_finds_what_looking_word_by_word_finds(words: list[str], between: str) -> None:
+    text = clean(between.join(words))
+    read = words_of(normalise(text))
+    places = [place for place, word in enumerate(read) if word == "zorpington"]
+    expected = {"grumbit"} & set(read)
+    expected |= {"free pills"} if ("free", "pills") in itertools.pairwise(read) else set()
+    expected |= {"*zorp*"} if "zorp" in read else set()
+    expected |= {"plonk*"} if "plonked" in read else set()
+    reading = TERMS.read(text)
+    assert {match.term for match in reading.matches} == expected
+    assert reading.masked is bool(places)
+    assert len(reading.text) == len(text)
+    if places and not reading.exempt:
+        assert words_of(normalise(reading.text)) == [word for word in read if word != "zorpington"]
+
+
+def test_finds_one_of_very_many() -> None:
+    generator = random.Random(7)
+    many = ["".join(generator.choices("bcdfghjklmnpqrstvwxz", k=9)) for _ in range(10_000)]
+    assert found("a plain sentence of no importance " * 500 + many[-1], Terms({"block": many})) == [many[-1]]
+
+
+def moderator(fake: FakeClassifier, **lists: list[str]) -> Moderator:
+    terms = Terms(
+        {"block": lists.get("block", []), "review": lists.get("review", []), "allow": lists.get("allow", [])}
+    )
+    return Moderator(fake, Policy({"embedded": {"V": Rule(0.3, 0.7)}}, terms))
+
+
+def test_term_decides_whatever_the_score() -> None:
+    [verdict] = moderator(FakeClassifier(), block=["grumbit"]).moderate(["What a grumbit"])
+    assert verdict.decision == "block"
+    [reason] = verdict.reasons
+    assert (reason.label, reason.category, reason.term, reason.action) == ("TERM", "term", "grumbit", "block")
+
+
+def test_severest_of_terms_and_scores_decides() -> None:
+    violent = FakeClassifier({Label.V: 0.9, Label.OK: 0.1})
+    [verdict] = moderator(violent, review=["grumbit"]).moderate(["a grumbit"])
+    assert (verdict.decision, [each.label for each in verdict.reasons]) == ("block", ["TERM", "V"])
+
+
+def test_classifier_does_not_see_allowed_terms() -> None:
+    fake = FakeClassifier({Label.V: 0.9, Label.OK: 0.1})
+    [verdict] = moderator(fake, allow=["kill the boss"]).moderate(["  Kill the boss, then rest "])
+    assert fake.seen == [", then rest"]
+    assert verdict.decision == "block", "what is left is judged as ever"
+
+
+def test_nothing_but_allowed_terms_is_allowed() -> None:
+    fake = FakeClassifier({Label.V: 0.9, Label.OK: 0.1})
+    [verdict] = moderator(fake, allow=["kill", "the boss"]).moderate(["KILL the boss!!!"])
+    assert verdict.decision == "allow"
+    assert verdict.classification.scores[Label.V] == 0.9, "the scores are still told"
+    assert fake.seen == ["KILL the boss!!!"]
+
+
+def test_version_changes_with_what_decides_and_nothing_else() -> None:
+    rules = {"embedded": {"V": Rule(0.3, 0.7)}}
+    version = Policy(rules, Terms({"block": ["one", "two"]})).version
+    assert Policy(rules, Terms({"block": ["two", "one"]}), name="another").version == version
+    assert Policy(rules, Terms({"block": ["one"]})).version != version
+    assert Policy(rules, Terms({"review": ["one", "two"]})).version != version
+    assert Policy({"embedded": {"V": Rule(0.3, 0.8)}}, Terms({"block": ["one", "two"]})).version != version
