@@ -138,6 +138,10 @@ DIVIDED: Final = Counter(
     "content_moderator_classifier_divided_texts",
     "Texts that were longer than the model reads at once, and were scored in parts.",
 )
+VIEWED: Final = Counter(
+    "content_moderator_classifier_disguised_texts",
+    "Texts with disguised words, which were scored as they are and as a person reads them.",
+)
 SHED: Final = Counter(
     "content_moderator_requests_shed", "Calls refused because too many texts waited: 503 overloaded."
 )

@@ -69,6 +69,7 @@ class ClassifierSettings:
     model_path: str | None = declaration.text(None)
     deadline_seconds: float = declaration.number(8.0, low=0.1, high=300)
     on_unavailable: Literal["error", "embedded"] = declaration.text("error", "error", "embedded")
+    undo_disguises: bool = declaration.flag(True)
     config: UpstreamSettings = field(default_factory=UpstreamSettings)
     retries: RetrySettings = field(default_factory=RetrySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)

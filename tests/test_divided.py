@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from content_moderator.app import create_app
-from content_moderator.classifiers.divided import Divided, merged
+from content_moderator.classifiers.divided import Divided
 from content_moderator.core.chunk import chunks, tokens
-from content_moderator.core.classification import Classification
+from content_moderator.core.classification import Classification, strictest
 from content_moderator.core.label import Label
 from content_moderator.core.text import clean
 from content_moderator.errors import BadReplyError
@@ -72,7 +72,7 @@ def test_highest_score_of_each_harm_and_the_lowest_of_ok_count() -> None:
         Classification(HARMLESS | {Label.V: 0.8, Label.OK: 0.1}, IDENTITY),
         Classification(HARMLESS | {Label.S: 0.6, Label.OK: 0.3}, IDENTITY),
     ]
-    whole = merged(parts)
+    whole = strictest(parts)
     assert (whole.scores[Label.V], whole.scores[Label.S], whole.scores[Label.OK]) == (0.8, 0.6, 0.1)
     assert whole.scores[Label.H] == HARMLESS[Label.H]
 

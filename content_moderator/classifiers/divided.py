@@ -1,12 +1,10 @@
 """Has long texts scored in parts."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from content_moderator import metrics
 from content_moderator.core.chunk import chunks
-from content_moderator.core.classification import Classification, Classifier
-from content_moderator.core.label import HARMS, Label
+from content_moderator.core.classification import Classification, Classifier, strictest
 from content_moderator.errors import BadReplyError
 
 
@@ -37,20 +35,6 @@ class Divided:
         found = self._classifier.classify(flat)
         if len(found) != len(flat):
             raise BadReplyError("the number of answers differs from the number of parts")
+        metrics.DIVIDED.inc(sum(len(each) > 1 for each in parts))
         answers = iter(found)
-        return [merged([next(answers) for _ in each]) for each in parts]
-
-
-def merged(parts: Sequence[Classification]) -> Classification:
-    """
-    Make one classification of those of a text's parts: of each harm the highest score, of OK the lowest.
-
-    Args:
-        parts: At least one.
-    """
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    metrics.DIVIDED.inc()
-    harms = {harm: max(part.scores[harm] for part in parts) for harm in HARMS}
-    return replace(first, scores=harms | {Label.OK: min(part.scores[Label.OK] for part in parts)})
+        return [strictest([next(answers) for _ in each]) for each in parts]

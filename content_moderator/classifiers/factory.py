@@ -22,6 +22,7 @@ from content_moderator.classifiers.probed import Probed
 from content_moderator.classifiers.protected import Protected
 from content_moderator.classifiers.protocol import PROTOCOLS
 from content_moderator.classifiers.sampled import Sampler
+from content_moderator.classifiers.viewed import Viewed
 from content_moderator.core.classification import Classifier, ClassifierIdentity
 from content_moderator.core.explanation import Explainer
 from content_moderator.errors import ConfigurationError
@@ -70,7 +71,7 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
     stand_in = _embedded(settings) if has_stand_in else None
     probed = Probed(
         # A remote classifier measures each call to the server, retries and all.
-        Divided(chosen, max_tokens=settings.classifier.config.max_tokens) if remote else Measured(chosen),
+        _remote(settings, chosen) if remote else Measured(chosen),
         interval_seconds=settings.readiness.probe_interval_seconds,
         wait_seconds=settings.readiness.probe_wait_seconds,
         has_stand_in=has_stand_in,
@@ -92,6 +93,13 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
         )
 
     return line()
+
+
+def _remote(settings: Settings, chosen: Classifier) -> Classifier:
+    """Put around a remote classifier what it needs to read texts of any length and any spelling."""
+    divided = Divided(chosen, max_tokens=settings.classifier.config.max_tokens)
+    # The embedded one undoes disguises in its features.
+    return Viewed(divided) if settings.classifier.undo_disguises else divided
 
 
 def _judge(

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeGuard
 
-from content_moderator.core.label import Label
+from content_moderator.core.label import HARMS, Label
 from content_moderator.errors import BadReplyError
 
 CacheStatus = Literal["miss", "exact", "similar"]
@@ -86,6 +86,21 @@ class Classification:
     def unsafe(self) -> float:
         """The probability that the text violates anything at all: 1 - P(OK)."""
         return 1.0 - self.scores[Label.OK]
+
+
+def strictest(answers: Sequence[Classification]) -> Classification:
+    """
+    Make one classification of those of a text's parts or views: of each harm the highest score, of OK the
+    lowest.
+
+    Args:
+        answers: At least one.
+    """
+    first = answers[0]
+    if len(answers) == 1:
+        return first
+    harms = {harm: max(answer.scores[harm] for answer in answers) for harm in HARMS}
+    return replace(first, scores=harms | {Label.OK: min(answer.scores[Label.OK] for answer in answers)})
 
 
 def is_probability(value: object) -> TypeGuard[float]:
