@@ -6,7 +6,9 @@ from typing import Any
 from flask import Flask
 
 from content_moderator import metrics
+from content_moderator.access.entrance import Entrance
 from content_moderator.access.gate import build_gate
+from content_moderator.access.limit import build_limiter
 from content_moderator.classifiers import embedded
 from content_moderator.classifiers.factory import build_line
 from content_moderator.config import load_settings
@@ -45,15 +47,20 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     """
     settings = load_settings() if settings is None else settings
     configure_logging(settings.logging)
-    gate = build_gate(settings.auth)
     tenants = load_tenants(settings)
+    entrance = Entrance(
+        build_gate(settings.auth),
+        build_limiter(settings.limits, settings.limits_password),
+        lambda name: tenants.of(name).limits,
+        by=settings.limits.by,
+    )
     line = build_line(settings, classifier)
     for name in line.names:
         metrics.initialise(name)
 
     app = _App("content_moderator", static_folder=None, template_folder="web/templates")
     desks = build_desks(tenants, line)
-    attach(app, State(settings, tenants, desks, line.probed.readiness))
+    attach(app, State(settings, tenants, desks, entrance, line.probed.readiness))
     install_api(
         app,
         settings,
@@ -64,12 +71,12 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     install_headers(app)
     install_transport(app, settings.http)
     install_observation(app)
-    install_authentication(app, gate)
+    install_authentication(app, entrance)
     if line.memory is not None:
         app.wsgi_app = Shortcut(  # type: ignore[method-assign]
             app.wsgi_app,
             desks=desks,
-            gate=gate,
+            entrance=entrance,
             max_text_chars=settings.http.max_text_chars,
             log_requests=settings.logging.requests,
         )

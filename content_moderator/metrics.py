@@ -197,6 +197,11 @@ SHARED_FAILURES: Final = Counter(
     ("reason",),
 )
 
+LIMIT_STORAGE_FAILURES: Final = Counter(
+    "content_moderator_rate_limit_storage_failures",
+    "Exchanges with the server that rate limits are counted on that failed.",
+)
+
 HTTP_ERROR_CODES: Final = ("not_found", "method_not_allowed", "bad_request", "internal_error")
 """Codes of errors that are not of our own tree."""
 

@@ -188,6 +188,18 @@ class TenantsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSettings:
+    """``limits``: how much one of those who ask may ask for in a time."""
+
+    rate: str | None = declaration.text(None)
+    by: Literal["tenant", "key", "address"] = declaration.text("tenant", "tenant", "key", "address")
+    url: str | None = declaration.text(None)
+    timeout_seconds: float = declaration.number(0.05, low=0.001, high=10)
+    pause_seconds: float = declaration.number(1.0, low=0.01, high=3600)
+    max_connections: int = declaration.integer(16, low=1, high=1024)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadinessSettings:
     """``readiness``: how /readyz finds out whether a remote classifier can answer."""
 
@@ -233,10 +245,12 @@ class Settings:
     http: HttpSettings = field(default_factory=HttpSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     tenants: TenantsSettings = field(default_factory=TenantsSettings)
+    limits: LimitsSettings = field(default_factory=LimitsSettings)
     readiness: ReadinessSettings = field(default_factory=ReadinessSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     bearer_token: Secret | None = field(default=None, metadata={"secret": True})
     cache_password: Secret | None = field(default=None, metadata={"secret": True})
+    limits_password: Secret | None = field(default=None, metadata={"secret": True})
     # Texts are sealed with it: whoever has the server may try shorter ones until one fits.
     cache_secret: Secret | None = field(default=None, metadata={"secret": True, "min_chars": 16})
 

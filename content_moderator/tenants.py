@@ -1,13 +1,15 @@
 """What is special for some of those who ask: policies of their own, and who has which."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from limits import RateLimitItem
 from marshmallow import Schema, ValidationError, fields, validate
 
 from content_moderator.access.keyring import TENANT
+from content_moderator.access.limit import parse_limits
 from content_moderator.config import merge
 from content_moderator.core.policy import DEFAULT_POLICY, Policy
 from content_moderator.declaration import StrictBoolean, schema_of
@@ -26,10 +28,12 @@ class Tenant:
 
     Args:
         policy: Decides about its texts.
+        limits: What it may take in a time.
         separate_cache: Whether nobody else gets an answer that was remembered for it, nor it one of theirs.
     """
 
     policy: Policy
+    limits: Sequence[RateLimitItem] = ()
     separate_cache: bool = False
 
 
@@ -63,9 +67,9 @@ def load_tenants(settings: Settings) -> Tenants:
         ConfigurationError: It cannot be used; one line that names the key.
     """
     if settings.tenants.file is None:
-        return Tenants(Tenant(settings.policy.build()))
+        return Tenants(_default(settings))
     path = Path(settings.tenants.file)
-    return parse_tenants(read_tenants(path), path, settings.policy)
+    return parse_tenants(read_tenants(path), path, settings)
 
 
 def read_tenants(path: Path) -> str:
@@ -81,29 +85,35 @@ def read_tenants(path: Path) -> str:
         raise ConfigurationError(f"{_KEY}: {error}") from error
 
 
-def parse_tenants(text: str, path: Path, default: PolicySettings) -> Tenants:
+def parse_tenants(text: str, path: Path, settings: Settings) -> Tenants:
     """
     Read what a file of tenants says.
 
     Args:
         text: What is in it.
         path: Its name, for errors.
-        default: What each policy says only the differences from.
+        settings: What holds for whoever is not in it, and what each policy says only the differences from.
     Raises:
         ConfigurationError: It cannot be used; one line that names the key.
     """
     values = parse_mapping(text, f"{_KEY}: {path}", "policies and tenants")
+    default = _default(settings)
     try:
         declared: Mapping[str, Any] = _FileSchema().load(values)
-        policies = {DEFAULT_POLICY: default.build()} | {
-            name: _policy(name, differences, default) for name, differences in declared["policies"].items()
+        policies = {DEFAULT_POLICY: default.policy} | {
+            name: _policy(name, differences, settings.policy)
+            for name, differences in declared["policies"].items()
         }
-        named = {name: _tenant(name, entry, policies) for name, entry in declared["tenants"].items()}
+        named = {name: _tenant(name, entry, policies, default) for name, entry in declared["tenants"].items()}
     except ValidationError as error:
         # marshmallow puts "key" and "value" between a dictionary and its items.
         where, message = next(flatten_messages(error.messages, transparent=_TRANSPARENT))
         raise ConfigurationError(f"{_KEY}: {path}: {'.'.join(where)}: {message}") from error
-    return Tenants(Tenant(policies[DEFAULT_POLICY]), named)
+    return Tenants(default, named)
+
+
+def _default(settings: Settings) -> Tenant:
+    return Tenant(settings.policy.build(), parse_limits(settings.limits.rate, "limits.rate"))
 
 
 _TRANSPARENT: Final = ("_schema", "key", "value")
@@ -119,18 +129,25 @@ def _policy(name: str, differences: Mapping[str, Any], default: PolicySettings) 
         raise ValidationError({"policies": {name: [str(error).removeprefix("policy.")]}}) from error
 
 
-def _tenant(name: str, entry: Mapping[str, Any], policies: Mapping[str, Policy]) -> Tenant:
+def _tenant(name: str, entry: Mapping[str, Any], policies: Mapping[str, Policy], default: Tenant) -> Tenant:
     chosen = entry["policy"]
     if chosen not in policies:
         options = ", ".join(sorted(policies))
         raise ValidationError(
             {"tenants": {name: {"policy": [f"There is no {chosen!r} (there are: {options})."]}}}
         )
-    return Tenant(policies[chosen], separate_cache=entry["separate_cache"])
+    limits = default.limits
+    if "rate_limit" in entry:
+        try:
+            limits = parse_limits(entry["rate_limit"], "rate_limit")
+        except ConfigurationError as error:
+            raise ValidationError({"tenants": {name: [str(error)]}}) from error
+    return Tenant(policies[chosen], limits, separate_cache=entry["separate_cache"])
 
 
 class _TenantSchema(Schema):
     policy = fields.String(load_default=DEFAULT_POLICY)
+    rate_limit = fields.String(allow_none=True)
     separate_cache = StrictBoolean(load_default=False)
 
 

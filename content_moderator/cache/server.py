@@ -10,15 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import redis
 import structlog
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from content_moderator import metrics
-from content_moderator.errors import ConfigurationError
+from content_moderator.redis_pool import connection_pool
 from content_moderator.settings import Secret, SharedCacheSettings
 
 FAILURES: Final = ("timeout", "unavailable", "busy", "full", "refused", "poisoned")
@@ -62,7 +59,16 @@ class Server:
         for reason in FAILURES:
             metrics.SHARED_FAILURES.labels(reason)
         # redis-py has no types that fit both its kinds of client.
-        self._client: Any = redis.Redis(connection_pool=_pool(settings, password))
+        self._client: Any = redis.Redis(
+            connection_pool=connection_pool(
+                settings.url or "",
+                "cache.shared.url",
+                timeout_seconds=settings.timeout_seconds,
+                max_connections=settings.max_connections,
+                password=password,
+                password_name="CACHE_PASSWORD",  # noqa: S106  (where it belongs)
+            )
+        )
 
     def run(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any] | None:
         """
@@ -142,26 +148,3 @@ class Server:
             with self._lock:
                 self._failed = False
             _log.info("shared_cache_back")
-
-
-def _pool(settings: SharedCacheSettings, password: Secret | None) -> redis.ConnectionPool:
-    key = "cache.shared.url"
-    try:
-        parts = urlsplit(settings.url or "")
-        credentials = parts.username is not None or parts.password is not None
-        pool = redis.ConnectionPool.from_url(
-            settings.url or "",
-            max_connections=settings.max_connections,
-            socket_timeout=settings.timeout_seconds,
-            socket_connect_timeout=settings.timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            # No greetings beyond what is needed: they would be further round trips.
-            protocol=2,
-            driver_info=None,
-            **({} if password is None else {"password": password.reveal()}),
-        )
-    except ValueError as error:
-        raise ConfigurationError(f"{key}: must be a redis://, rediss:// or unix:// URL") from error
-    if credentials:
-        raise ConfigurationError(f"{key}: must not carry credentials; use CACHE_PASSWORD")
-    return pool

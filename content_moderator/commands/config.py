@@ -12,6 +12,7 @@ import click
 
 from content_moderator.access.gate import build_gate
 from content_moderator.access.keyring import Keyring
+from content_moderator.access.limit import build_limiter
 from content_moderator.classifiers.factory import build_line
 from content_moderator.commands.error import plain_errors
 from content_moderator.config import MAIN_FILE, config_directory, dump_settings, load_settings
@@ -41,6 +42,7 @@ def check(freeze: Path | None) -> None:
     line = build_line(settings)
     build_gate(settings.auth)
     load_tenants(settings)
+    build_limiter(settings.limits, settings.limits_password)
     if freeze is not None:
         freeze.mkdir(parents=True, exist_ok=True)
         settings = _with_frozen_tenants(_with_frozen_keys(settings, freeze), freeze)
@@ -65,7 +67,7 @@ def _with_frozen_tenants(settings: Settings, freeze: Path) -> Settings:
     if settings.tenants.file is None:
         return settings
     text = read_tenants(Path(settings.tenants.file))
-    parse_tenants(text, Path(settings.tenants.file), settings.policy)
+    parse_tenants(text, Path(settings.tenants.file), settings)
     copy = freeze / "tenants.yml"
     with replacing(copy) as fresh:
         fresh.write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ from content_moderator.web.state import current_state
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
-ANSWERABLE: Final = (400, 401, 403, 413, 415, 422, 500, 502, 503, 504)
+ANSWERABLE: Final = (400, 401, 403, 413, 415, 422, 429, 500, 502, 503, 504)
 """The statuses of what can go wrong where texts are judged."""
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from flask import Flask, g, request
 
-from content_moderator.access.gate import Gate
+from content_moderator.access.entrance import Entrance
 from content_moderator.access.key import Scope
 
 PUBLIC: Final = frozenset(
@@ -26,13 +26,13 @@ SCOPES: Final[Mapping[str, Scope]] = {"operations.scrape": "metrics", "policies.
 """What an endpoint needs, where it is not ``classify``."""
 
 
-def install_authentication(app: Flask, gate: Gate) -> None:
+def install_authentication(app: Flask, entrance: Entrance) -> None:
     """Ask every request of *app* for a key, unless its endpoint is public."""
 
     def authenticate() -> None:
         # What is not there, and what asks for the methods, is answered to everybody.
         if request.endpoint is None or request.endpoint in PUBLIC or request.method == "OPTIONS":
             return
-        g.caller = gate.admit(request.environ, SCOPES.get(request.endpoint, "classify"))
+        g.caller = entrance.admit(request.environ, SCOPES.get(request.endpoint, "classify")).caller
 
     app.before_request(authenticate)

@@ -12,6 +12,7 @@ from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.classify import chosen_moderator, count, parts_of
 from content_moderator.web.schemas import BatchAnswerSchema, BatchSchema, check_text
+from content_moderator.web.state import current_state
 
 blueprint = StrictBlueprint("batch", __name__, description="Classify texts")
 
@@ -23,6 +24,7 @@ blueprint = StrictBlueprint("batch", __name__, description="Classify texts")
 def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
     """Score several texts and decide about each; one that cannot be answered has an error in its place."""
     texts = body["texts"]
+    current_state().charge(len(texts))
     wrong = {place: detail for place, text in enumerate(texts) if (detail := _what_is_wrong(text))}
     sound = [text for place, text in enumerate(texts) if place not in wrong and isinstance(text, str)]
     outcomes = iter(chosen_moderator().moderate_each(sound) if sound else [])

@@ -14,6 +14,7 @@ from content_moderator.web.classify import chosen_moderator, record, source_head
 from content_moderator.web.description import TEXT, TEXTS
 from content_moderator.web.dialect import OPENAI
 from content_moderator.web.schemas import BLANK, Score, check_count, check_text
+from content_moderator.web.state import current_state
 
 MAX_MODEL_CHARS: Final = 128
 
@@ -149,6 +150,7 @@ class ModerationAnswerSchema(Schema):
 @blueprint.failures(*ANSWERABLE, dialect=OPENAI)
 def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Judge texts as OpenAI's moderation API does."""
+    current_state().charge(len(body["input"]))
     verdicts = chosen_moderator().moderate(body["input"])
     record(verdicts)
     first = verdicts[0].classification

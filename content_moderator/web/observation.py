@@ -9,8 +9,10 @@ import structlog
 from flask import Flask, Response, g, request
 
 from content_moderator import metrics
+from content_moderator.access.entrance import admission_of
 from content_moderator.access.keyring import Caller
 from content_moderator.core.classification import CacheOutcome
+from content_moderator.web.allowance import allowance_headers
 from content_moderator.web.state import current_state
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
@@ -110,6 +112,8 @@ def _finish(response: Response) -> Response:
     metrics.HTTP_REQUEST_SECONDS.labels(endpoint).observe(seconds)
     response.headers[REQUEST_ID_HEADER] = g.request_id
     response.headers.update(timing_headers(seconds, outcome))
+    if admission := admission_of(request.environ):
+        response.headers.update(allowance_headers(admission.allowances))
     if current_state().settings.logging.requests:
         write_line(
             endpoint,

@@ -18,8 +18,8 @@ import orjson
 import structlog
 
 from content_moderator import metrics
-from content_moderator.access.gate import Gate
-from content_moderator.access.keyring import Caller
+from content_moderator.access.entrance import Entrance
+from content_moderator.access.key import Scope
 from content_moderator.cache.exact import Entry
 from content_moderator.cache.lookup import Lookup
 from content_moderator.cache.memory import Memory
@@ -27,6 +27,7 @@ from content_moderator.core.classification import CacheOutcome
 from content_moderator.core.policy import Policy
 from content_moderator.core.terms import Reading
 from content_moderator.errors import RequestError
+from content_moderator.web.allowance import allowance_headers
 from content_moderator.web.body import pieces
 from content_moderator.web.classify import counts_of, parts_of
 from content_moderator.web.header import HEADERS
@@ -42,6 +43,7 @@ from content_moderator.web.state import Desks
 
 ENDPOINT: Final = "classify.classify"
 PATH: Final = "/classify"
+SCOPE: Final[Scope] = "classify"
 MAX_BYTES: Final = 16_384
 """Longer bodies are not looked at: hashing them takes as long as what is saved."""
 
@@ -92,7 +94,7 @@ class Shortcut:
     Args:
         application: Flask's.
         desks: Where texts are judged, and what is remembered there.
-        gate: Lets callers in.
+        entrance: Lets requests in.
         max_text_chars: Longer texts are Flask's to refuse.
         log_requests: Whether each request leaves a line.
     """
@@ -102,13 +104,13 @@ class Shortcut:
         application: _Application,
         *,
         desks: Desks,
-        gate: Gate,
+        entrance: Entrance,
         max_text_chars: int,
         log_requests: bool,
     ) -> None:
         self._application = application
         self._desks = desks
-        self._gate = gate
+        self._entrance = entrance
         self._max_text_chars = max_text_chars
         self._log_requests = log_requests
         self._calls = metrics.METHOD_CALLS[ENDPOINT]
@@ -121,13 +123,13 @@ class Shortcut:
         if not _is_plain(environ):
             return self._application(environ, start_response)
         try:
-            caller = self._gate.admit(environ, "classify")
+            admission = self._entrance.admit(environ, SCOPE)
         except RequestError:
-            # Flask asks as well, and says what is wrong.
+            # Flask asks as well, is told the same, and says what is wrong.
             return self._application(environ, start_response)
         length = int(environ["CONTENT_LENGTH"])
         body = _read(environ["wsgi.input"], length)
-        desk = self._desks.of(caller)
+        desk = self._desks.of(admission.caller)
         if len(body) == length and desk.memory and (text := self._text(body)) is not None:
             reading = desk.moderator.read(text)
             lookup = Lookup("exact")
@@ -135,7 +137,7 @@ class Shortcut:
                 lookup.end("hit")
                 note = _note_of(desk.policy, desk.memory, reading, entry)
                 age_seconds = desk.memory.age(entry)
-                return self._answer(environ, start_response, note, age_seconds, started, caller=caller)
+                return self._answer(environ, start_response, note, age_seconds, started)
         environ["wsgi.input"] = io.BytesIO(body)
         return self._application(environ, start_response)
 
@@ -157,9 +159,8 @@ class Shortcut:
         note: _Note,
         age_seconds: float,
         started: float,
-        *,
-        caller: Caller | None,
     ) -> list[bytes]:
+        admission = self._entrance.admit(environ, SCOPE)
         request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID"))
         body = b'%b,"request_id":"%b"}\n' % (note.body, request_id.encode())
         outcome = CacheOutcome("exact", 0, age_seconds)
@@ -170,13 +171,16 @@ class Shortcut:
         seconds = time.perf_counter() - started
         self._seconds.observe(seconds)
         if self._log_requests:
-            parts = {"decision": note.decision, "cache": "exact", "request_id": request_id} | told_of(caller)
+            parts = {"decision": note.decision, "cache": "exact", "request_id": request_id} | told_of(
+                admission.caller
+            )
             write_line(ENDPOINT, "POST", 200, seconds, **parts)
         headers = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
             (REQUEST_ID_HEADER, request_id),
             *timing_headers(seconds, outcome).items(),
+            *allowance_headers(admission.allowances).items(),
             *_HEADERS,
         ]
         start_response("200 OK", headers)

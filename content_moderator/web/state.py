@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, g, request
 
+from content_moderator.access.entrance import Entrance
 from content_moderator.access.keyring import Caller
 from content_moderator.cache.memory import Memory
 from content_moderator.classifiers.factory import Line
@@ -65,18 +66,29 @@ class State:
         settings: What was configured.
         tenants: What is special for some of those who ask.
         desks: Where texts are judged.
+        entrance: Lets requests in.
         readiness: Tells whether the classifier can answer.
     """
 
     settings: Settings
     tenants: Tenants
     desks: Desks
+    entrance: Entrance
     readiness: Callable[[], Readiness]
 
     @property
     def desk(self) -> Desk:
         """The desk of who asks in the current request."""
         return self.desks.of(g.get("caller"))
+
+    def charge(self, texts: int) -> None:
+        """
+        Count a request as so many texts; on its way in it was counted as one.
+
+        Raises:
+            RateLimitedError: Its limit is reached.
+        """
+        self.entrance.charge(request.environ, texts - 1)
 
 
 def build_desks(tenants: Tenants, line: Line) -> Desks:

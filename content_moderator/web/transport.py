@@ -7,11 +7,13 @@ from flask_compress import Compress
 from flask_cors import CORS
 
 from content_moderator.settings import HttpSettings
+from content_moderator.web.allowance import ALLOWANCE_HEADERS
 
 MIN_COMPRESSED_BYTES: Final = 1024
 """The answer about one text is shorter: what compression would save there is less than a packet."""
 
 EXPOSED_HEADERS: Final = (
+    *ALLOWANCE_HEADERS,
     "Age",
     "Retry-After",
     "Server-Timing",

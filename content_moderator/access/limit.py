@@ -1,0 +1,195 @@
+"""How much one of those who ask may ask for in a time."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+from limits import RateLimitItem, parse_many
+from limits.errors import StorageError
+from limits.storage import MemoryStorage
+from limits.storage.redis import RedisStorage
+from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
+
+from content_moderator import metrics
+from content_moderator.errors import ConfigurationError, RateLimitedError
+from content_moderator.settings import LimitsSettings, Secret
+
+PREFIX = "content-moderator:limit"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """
+    What is left of a limit.
+
+    Args:
+        name: As ``per-minute``.
+        quota: Texts, or requests without any, in each window.
+        window_seconds: Length of the window.
+        remaining: Of the quota.
+        reset_seconds: Until there is more.
+    """
+
+    name: str
+    quota: int
+    window_seconds: int
+    remaining: int
+    reset_seconds: int
+
+
+def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
+    """
+    Read limits as ``10/second; 600/minute``; None is none.
+
+    Raises:
+        ConfigurationError: It is something else; the message names *key*.
+    """
+    if text is None:
+        return ()
+    try:
+        found = tuple(parse_many(text))
+    except ValueError as error:
+        raise ConfigurationError(f"{key}: must be like 600/minute, or 10/second; 20000/day") from error
+    if not all(limit.amount > 0 and limit.get_expiry() > 0 for limit in found):
+        raise ConfigurationError(f"{key}: must be more than 0")
+    return found
+
+
+class Limiter:
+    """
+    Counts in sliding windows what each takes, on a server that workers and machines share, or here.
+
+    While the server cannot be had each worker counts by itself: a limit is then as many times as wide as
+    there are workers, and nobody is refused for it.
+
+    Args:
+        shared: The server's storage; None counts here alone.
+        pause_seconds: For which a server that failed is left alone.
+        clock: Monotonic seconds.
+
+    Source:
+        The package limits, its sliding window counter.
+    """
+
+    def __init__(
+        self,
+        shared: RedisStorage | None = None,
+        *,
+        pause_seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._local: RateLimiter | None = None
+        self._shared = None if shared is None else SlidingWindowCounterRateLimiter(shared)
+        self._pause_seconds = pause_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failed = False
+        self._again_at = 0.0
+
+    def take(self, who: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[Allowance]:
+        """
+        Take *cost* from each of the limits of *who*, and tell what is left.
+
+        Raises:
+            RateLimitedError: One of them has not so much left.
+        """
+        if not limits:
+            return []
+        if (allowances := self._take_shared(who, limits, cost)) is not None:
+            return allowances
+        return _take(self._counting_here(), who, limits, cost)
+
+    def _take_shared(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> list[Allowance] | None:
+        if self._shared is None or not self._may_ask():
+            return None
+        try:
+            allowances = _take(self._shared, who, limits, cost)
+        except RateLimitedError:
+            self._succeed()
+            raise
+        except (StorageError, OSError, ValueError) as error:
+            self._fail(type(error.__cause__ or error).__name__)
+            return None
+        self._succeed()
+        return allowances
+
+    def _counting_here(self) -> RateLimiter:
+        # Not before it is needed: it comes with a thread.
+        with self._lock:
+            if self._local is None:
+                self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+            return self._local
+
+    def _may_ask(self) -> bool:
+        with self._lock:
+            if self._failed:
+                if self._clock() < self._again_at:
+                    return False
+                self._again_at = self._clock() + self._pause_seconds
+            return True
+
+    def _fail(self, exception: str) -> None:
+        metrics.LIMIT_STORAGE_FAILURES.inc()
+        with self._lock:
+            before, self._failed = self._failed, True
+            self._again_at = self._clock() + self._pause_seconds
+        if not before:
+            _log.warning("rate_limit_storage_lost", exception=exception)
+
+    def _succeed(self) -> None:
+        if self._failed:
+            with self._lock:
+                self._failed = False
+            _log.info("rate_limit_storage_back")
+
+
+def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
+    """
+    Make the limiter that is set.
+
+    Raises:
+        ConfigurationError: Its server cannot be used.
+    """
+    if settings.url is None:
+        return Limiter()
+    try:
+        from content_moderator.redis_pool import connection_pool  # noqa: PLC0415  (an extra: redis)
+    except ImportError as error:
+        raise ConfigurationError("limits.url: needs redis; pip install content-moderator[redis]") from error
+    pool = connection_pool(
+        settings.url,
+        "limits.url",
+        timeout_seconds=settings.timeout_seconds,
+        max_connections=settings.max_connections,
+        password=password,
+        password_name="LIMITS_PASSWORD",  # noqa: S106  (where it belongs)
+    )
+    storage = RedisStorage(settings.url, connection_pool=pool, key_prefix=PREFIX, wrap_exceptions=True)
+    return Limiter(storage, pause_seconds=settings.pause_seconds)
+
+
+def _take(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem], cost: int) -> list[Allowance]:
+    refusing = next((limit for limit in limits if not limiter.hit(limit, who, cost=cost)), None)
+    allowances = list(_allowances(limiter, who, limits))
+    if refusing is not None:
+        reset = allowances[list(limits).index(refusing)].reset_seconds
+        raise RateLimitedError(allowances, retry_after_seconds=None if cost > refusing.amount else reset)
+    return allowances
+
+
+def _allowances(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem]) -> Iterator[Allowance]:
+    for limit in limits:
+        stats = limiter.get_window_stats(limit, who)
+        multiple = f"{limit.multiples}-" if limit.multiples > 1 else ""
+        yield Allowance(
+            name=f"per-{multiple}{limit.GRANULARITY.name}",
+            quota=limit.amount,
+            window_seconds=limit.get_expiry(),
+            remaining=stats.remaining,
+            reset_seconds=max(1, math.ceil(stats.reset_time - time.time())),
+        )

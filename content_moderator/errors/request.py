@@ -1,0 +1,111 @@
+"""What a caller can mend: 4xx."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from content_moderator.errors.base import AnswerableError, FieldError
+
+
+class RequestError(AnswerableError):
+    """The request cannot be answered as it is; the caller can mend it."""
+
+
+class BodyUnreadableError(RequestError):
+    """The body ended early, broke off, or is not what its headers say."""
+
+    status = 400
+    code = "body_unreadable"
+    detail = "The body could not be read: it ended early or is not encoded as its headers say."
+
+
+class BodyNotJsonError(RequestError):
+    """The body is not one JSON value in UTF-8."""
+
+    status = 400
+    code = "body_not_json"
+    detail = "The body is not valid JSON in UTF-8."
+
+
+class BodyTooLargeError(RequestError):
+    """The body is larger than the limit, as sent or after decompression."""
+
+    status = 413
+    code = "body_too_large"
+    detail = "The body is too large."
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self.detail = f"The body is larger than {limit_bytes} bytes, counted after decompression."
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The Content-Type is not JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+    detail = "Send the body with Content-Type: application/json, in UTF-8."
+
+
+class UnsupportedEncodingError(RequestError):
+    """The Content-Encoding is neither identity nor gzip."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+    detail = "Send the body with no Content-Encoding, or with gzip."
+
+
+class InvalidFieldsError(RequestError):
+    """The JSON is well-formed but its fields are not what they should be."""
+
+    status = 422
+    code = "invalid_fields"
+    detail = "Some fields are not valid; see errors."
+
+    def __init__(self, fields: Sequence[FieldError]) -> None:
+        super().__init__(fields)
+        self.fields = tuple(fields)
+
+
+class CredentialsMissingError(RequestError):
+    """The request shows no key."""
+
+    status = 401
+    code = "credentials_missing"
+    detail = "Send an API key: Authorization: Bearer cm_..., or X-API-Key."
+
+
+class CredentialsInvalidError(RequestError):
+    """The key is nobody's, or revoked; which of the two is not told."""
+
+    status = 401
+    code = "credentials_invalid"
+    detail = "The API key is not valid."
+
+
+class ScopeMissingError(RequestError):
+    """The key is good, but not for this."""
+
+    status = 403
+    code = "scope_missing"
+    detail = "The API key does not allow this."
+
+
+class RateLimitedError(RequestError):
+    """
+    The caller has asked for more than its limits allow.
+
+    Args:
+        allowances: What is left of each limit.
+        retry_after_seconds: When there is more; None if there is never so much at once.
+    """
+
+    status = 429
+    code = "rate_limited"
+    detail = "You have reached your rate limit."
+
+    def __init__(self, allowances: Sequence[Any] = (), *, retry_after_seconds: float | None = None) -> None:
+        super().__init__()
+        self.allowances = allowances
+        self.retry_after_seconds = retry_after_seconds
+        if allowances and retry_after_seconds is None:
+            self.detail = "The request has more texts than your rate limit allows at once."
