@@ -94,6 +94,12 @@ def origins() -> Any:
     return field(default_factory=list, metadata={"kind": fields.List(each)})
 
 
+def choices(*options: str) -> Any:
+    """Declare a list of some of *options*; all of them by default."""
+    kind = fields.List(fields.String(validate=validate.OneOf(options)))
+    return field(default_factory=lambda: list(options), metadata={"kind": kind})
+
+
 def terms() -> Any:
     """Declare a list of terms, empty by default."""
     return field(default_factory=list, metadata={"kind": fields.List(_Term())})

@@ -197,6 +197,11 @@ SHARED_FAILURES: Final = Counter(
     ("reason",),
 )
 
+KEY_SET_FETCHES: Final = Counter(
+    "content_moderator_key_set_fetches",
+    "Fetches of the identity provider's keys, by what came of them.",
+    ("result",),
+)
 LIMIT_STORAGE_FAILURES: Final = Counter(
     "content_moderator_rate_limit_storage_failures",
     "Exchanges with the server that rate limits are counted on that failed.",
@@ -223,6 +228,7 @@ _CLOSED: Final = {
     BREAKER_TRANSITIONS: ("closed", "open", "half_open"),
     BATCHES_SPLIT: (BadReplyError.code, RequestRefusedError.code),
     CALLS_SAVED: ("shared", "batched"),
+    KEY_SET_FETCHES: ("ok", "failed"),
     CACHE_EVICTIONS: ("entries", "bytes", "expired", "replaced"),
 }
 """Every value that the one label of these metrics can have."""

@@ -172,12 +172,30 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """``auth.jwt``: what a token of an identity provider must be."""
+
+    issuer: str | None = declaration.text(None)
+    audience: str | None = declaration.text(None)
+    algorithms: Sequence[str] = declaration.choices("RS256", "ES256", "EdDSA")
+    public_key_file: str | None = declaration.text(None)
+    jwks_url: str | None = declaration.text(None)
+    jwks_max_age_seconds: float = declaration.number(3600.0, low=10, high=86_400)
+    jwks_pause_seconds: float = declaration.number(30.0, low=1, high=3600)
+    timeout_seconds: float = declaration.number(3.0, low=0.05, high=60)
+    leeway_seconds: float = declaration.number(30.0, low=0, high=300)
+    tenant_claim: str = declaration.text("sub")
+    scope_prefix: str | None = declaration.text(None)
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """``auth``: who may ask."""
 
-    mode: Literal["none", "api_key"] = declaration.text("none", "none", "api_key")
+    mode: Literal["none", "api_key", "jwt", "any"] = declaration.text("none", "none", "api_key", "jwt", "any")
     keys_file: str | None = declaration.text(None)
     required: bool = declaration.flag(False)
+    jwt: TokenSettings = field(default_factory=TokenSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from content_moderator.validation import flatten_messages
 from content_moderator.yaml_file import parse_mapping, read_text
 
 _KEY: Final = "tenants.file"
+_NAME: Final = r"[A-Za-z0-9_.-]{1,64}\Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class _FileSchema(Schema):
     policies = fields.Dict(
         keys=fields.String(
             validate=[
-                validate.Regexp(TENANT, error="Must have 1 to 64 letters, digits, and _ . -"),
+                validate.Regexp(_NAME, error="Must have 1 to 64 letters, digits, and _ . -"),
                 validate.NoneOf([DEFAULT_POLICY], error="Is the section policy of the settings."),
             ]
         ),
@@ -164,7 +165,7 @@ class _FileSchema(Schema):
     )
     tenants = fields.Dict(
         keys=fields.String(
-            validate=validate.Regexp(TENANT, error="Must have 1 to 64 letters, digits, and _ . -")
+            validate=validate.Regexp(TENANT, error="Must have 1 to 128 printable ASCII characters, no space")
         ),
         values=fields.Nested(_TenantSchema),
         load_default=dict,

@@ -10,7 +10,7 @@ from content_moderator import metrics
 from content_moderator.app import create_app
 from content_moderator.classifiers.coalesced import Coalesced
 from content_moderator.classifiers.embedded import EmbeddedClassifier
-from content_moderator.classifiers.factory import BUILDERS, build_classifier, checked_url
+from content_moderator.classifiers.factory import BUILDERS, build_classifier
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import (
     ClassifierSettings,
@@ -21,6 +21,7 @@ from content_moderator.settings import (
     Settings,
     UpstreamSettings,
 )
+from content_moderator.urls import checked_url
 from tests.fault_server import FaultServer, Step, reply, scores
 
 KOALA = Settings(
@@ -119,12 +120,12 @@ def test_protocols_know_their_paths_and_whether_they_need_a_token(
     ],
 )
 def test_https_may_be_required_except_to_this_machine(url: str, accepted: bool) -> None:
-    assert checked_url(url, require_https=False) == url
+    assert checked_url(url, "key", require_https=False) == url
     if accepted:
-        assert checked_url(url, require_https=True) == url
+        assert checked_url(url, "key", require_https=True) == url
     else:
-        with pytest.raises(ConfigurationError, match="require_https"):
-            checked_url(url, require_https=True)
+        with pytest.raises(ConfigurationError, match="key: must be https"):
+            checked_url(url, "key", require_https=True)
 
 
 def test_every_classifier_has_a_policy_and_metrics() -> None:

@@ -74,7 +74,11 @@ def test_policy_says_what_differs_from_the_default(tmp_path: Path) -> None:
             "tenants.a.policy: There is no 'x' (there are: default).",
             id="unknown policy",
         ),
-        pytest.param("tenants: {'a b': {}}", "tenants.a b: Must have 1 to 64 letters", id="name of a tenant"),
+        pytest.param(
+            "tenants: {'a b': {}}",
+            "tenants.a b: Must have 1 to 128 printable ASCII characters, no space",
+            id="name of a tenant",
+        ),
         pytest.param("policies: {default: {}}", "Is the section policy of the settings.", id="default"),
         pytest.param(
             "policies: {p: {embedded: {XX: {review: 1}}}}",

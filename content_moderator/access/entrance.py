@@ -12,7 +12,7 @@ from content_moderator.access.gate import Gate
 from content_moderator.access.key import Scope
 from content_moderator.access.keyring import Caller
 from content_moderator.access.limit import Allowance, Limiter
-from content_moderator.errors import RateLimitedError, RequestError
+from content_moderator.errors import AnswerableError, RateLimitedError
 
 LIMITED: Final[Scope] = "classify"
 """What is limited: operators and their scrapers are not."""
@@ -40,7 +40,7 @@ class Admission:
     who: str = ""
     limits: Sequence[RateLimitItem] = ()
     allowances: Sequence[Allowance] = field(default_factory=list)
-    refusal: RequestError | None = None
+    refusal: AnswerableError | None = None
 
 
 class Entrance:
@@ -75,14 +75,14 @@ class Entrance:
             environ: The WSGI environment.
             scope: What the caller wants to do.
         Raises:
-            RequestError: It may not go on: who asks is not known, may not, or has taken too much.
+            AnswerableError: It may not go on: who asks is not known, may not, or has taken too much.
         """
         admission: Admission | None = environ.get(_KEY)
         if admission is None:
             admission = environ[_KEY] = Admission()
             try:
                 self._admit(admission, environ, scope)
-            except RequestError as error:
+            except AnswerableError as error:
                 admission.refusal = error
         if admission.refusal is not None:
             raise admission.refusal

@@ -1,11 +1,11 @@
-"""Lets callers in by the keys that their requests show."""
+"""Lets callers in by the keys or tokens that their requests show."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-from content_moderator.access.key import Scope
+from content_moderator.access.key import PREFIX, Scope
 from content_moderator.access.keyring import Caller, Keyring
 from content_moderator.errors import (
     ConfigurationError,
@@ -15,6 +15,9 @@ from content_moderator.errors import (
 )
 from content_moderator.settings import AuthSettings
 
+if TYPE_CHECKING:
+    from content_moderator.access.token import TokenVerifier
+
 _GOOGLE_PATHS: Final = "/v1alpha1/"
 
 
@@ -23,11 +26,13 @@ class Gate:
     Lets callers in.
 
     Args:
-        keyring: Knows them; None lets everybody in.
+        keyring: Knows them by keys.
+        verifier: Knows them by tokens. Where there is neither, everybody is let in.
     """
 
-    def __init__(self, keyring: Keyring | None) -> None:
+    def __init__(self, keyring: Keyring | None = None, verifier: "TokenVerifier | None" = None) -> None:
         self._keyring = keyring
+        self._verifier = verifier
 
     def admit(self, environ: Mapping[str, Any], scope: Scope) -> Caller | None:
         """
@@ -37,20 +42,28 @@ class Gate:
             environ: The WSGI environment.
             scope: What the caller wants to do.
         Raises:
-            CredentialsMissingError: There is no key.
-            CredentialsInvalidError: It is nobody's, or revoked.
+            CredentialsMissingError: There is neither key nor token.
+            CredentialsInvalidError: It is not good.
             ScopeMissingError: It does not allow this.
+            IdentityProviderUnavailableError: Whether the token is good cannot be told.
         """
-        if self._keyring is None:
+        if self._keyring is None and self._verifier is None:
             return None
-        presented = _presented(environ)
-        if presented is None:
-            raise CredentialsMissingError
-        caller = self._keyring.caller_of(presented)
-        if caller is None:
-            raise CredentialsInvalidError
+        caller = self._caller_of(environ)
         if scope not in caller.scopes:
             raise ScopeMissingError
+        return caller
+
+    def _caller_of(self, environ: Mapping[str, Any]) -> Caller:
+        bearer = _bearer(environ)
+        if bearer is not None and self._verifier is not None and not _is_key(bearer):
+            return self._verifier.caller_of(bearer)
+        key = bearer or _key(environ)
+        if key is None:
+            raise CredentialsMissingError
+        caller = self._keyring.caller_of(key) if self._keyring else None
+        if caller is None:
+            raise CredentialsInvalidError
         return caller
 
 
@@ -59,7 +72,7 @@ def build_gate(settings: AuthSettings) -> Gate:
     Make the gate that is set.
 
     Raises:
-        ConfigurationError: Keys are required and not asked for, or their file cannot be used.
+        ConfigurationError: Keys are required and not asked for, or something is missing or cannot be used.
     """
     if settings.mode == "none":
         if settings.required:
@@ -67,17 +80,39 @@ def build_gate(settings: AuthSettings) -> Gate:
                 "auth.mode: none, but auth.required is true; set auth.mode to api_key, or, to serve everybody"
                 " who reaches the port, MODERATOR__AUTH__REQUIRED=false"
             )
-        return Gate(None)
-    if settings.keys_file is None:
-        raise ConfigurationError("auth.keys_file: missing; auth.mode api_key needs it")
-    return Gate(Keyring.load(Path(settings.keys_file)))
+        return Gate()
+    keyring = verifier = None
+    if settings.mode in {"api_key", "any"}:
+        if settings.keys_file is None:
+            raise ConfigurationError(f"auth.keys_file: missing; auth.mode {settings.mode} needs it")
+        keyring = Keyring.load(Path(settings.keys_file))
+    if settings.mode in {"jwt", "any"}:
+        verifier = _verifier(settings)
+    return Gate(keyring, verifier)
 
 
-def _presented(environ: Mapping[str, Any]) -> str | None:
-    """Find the key: as a bearer token, in X-API-Key, or where Google's clients put theirs."""
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return str(token.strip())
+def _verifier(settings: AuthSettings) -> "TokenVerifier":
+    try:
+        from content_moderator.access.token import build_verifier  # noqa: PLC0415  (an extra: jwt)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"auth.mode: {settings.mode} needs PyJWT and cryptography; pip install content-moderator[jwt]"
+        ) from error
+    return build_verifier(settings.jwt)
+
+
+def _is_key(bearer: str) -> bool:
+    """A token has dots in it, and no key has."""
+    return bearer.startswith(f"{PREFIX}_") and "." not in bearer
+
+
+def _bearer(environ: Mapping[str, Any]) -> str | None:
+    scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _key(environ: Mapping[str, Any]) -> str | None:
+    """Find a key in X-API-Key, or where Google's clients put theirs."""
     if key := environ.get("HTTP_X_API_KEY", "").strip():
         return str(key)
     if environ["PATH_INFO"].startswith(_GOOGLE_PATHS):

@@ -14,7 +14,8 @@ from content_moderator.errors import ConfigurationError
 from content_moderator.replacing import replacing
 from content_moderator.validation import flatten_messages
 
-TENANT: Final = r"[A-Za-z0-9_.-]{1,64}\Z"
+TENANT: Final = r"[!-~]{1,128}\Z"
+"""What tenants may be called, as keys, tokens and the file of tenants do; it stands in logs."""
 
 _NO_DIGEST: Final = "0" * 64
 

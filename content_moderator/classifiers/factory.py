@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,6 +26,7 @@ from content_moderator.core.classification import Classifier, ClassifierIdentity
 from content_moderator.core.explanation import Explainer
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import Settings
+from content_moderator.urls import checked_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,12 @@ def _koala(settings: Settings) -> Classifier:
         )
     if upstream.ca_file is not None and not Path(upstream.ca_file).is_file():
         raise ConfigurationError(f"classifier.config.ca_file: there is no file {upstream.ca_file}")
-    url = checked_url(upstream.url, require_https=upstream.require_https)
+    url = checked_url(
+        upstream.url,
+        "classifier.config.url",
+        require_https=upstream.require_https,
+        credentials_in="BEARER_TOKEN",
+    )
     remote = KoalaClassifier(
         with_path(url, protocol.path),
         token=settings.bearer_token,
@@ -188,38 +193,6 @@ def with_path(url: str, path: str | None) -> str:
     if path is None or parts.path not in {"", "/"}:
         return url
     return parts._replace(path=path).geturl()
-
-
-def checked_url(url: str, *, require_https: bool) -> str:
-    """
-    Refuse a URL that would send the texts and the token astray.
-
-    Args:
-        url: Where the remote classifier is.
-        require_https: Whether plain HTTP is refused, except to this machine.
-    Raises:
-        ConfigurationError: It is not an http(s) URL with a host, or carries credentials.
-    """
-    key = "classifier.config.url"
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{key}: not a URL") from error
-    if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
-        raise ConfigurationError(f"{key}: must be an http or https URL with a host")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError(f"{key}: must not carry credentials; use BEARER_TOKEN")
-    if require_https and parts.scheme != "https" and not _is_loopback(host):
-        raise ConfigurationError(f"{key}: must be https (classifier.config.require_https is true)")
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 BUILDERS: Final[Mapping[str, Callable[[Settings], Classifier]]] = {

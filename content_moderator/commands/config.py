@@ -53,13 +53,19 @@ def check(freeze: Path | None) -> None:
 
 def _with_frozen_keys(settings: Settings, freeze: Path) -> Settings:
     """Copy the keys: a worker that starts later must not stumble over a file that was changed since."""
-    if settings.auth.mode == "none" or settings.auth.keys_file is None:
-        return settings
-    copy = freeze / "keys.json"
-    Keyring.load(Path(settings.auth.keys_file)).save(copy)
-    return dataclasses.replace(
-        settings, auth=dataclasses.replace(settings.auth, keys_file=str(copy.absolute()))
-    )
+    auth = settings.auth
+    if auth.mode in {"api_key", "any"} and auth.keys_file is not None:
+        copy = freeze / "keys.json"
+        Keyring.load(Path(auth.keys_file)).save(copy)
+        auth = dataclasses.replace(auth, keys_file=str(copy.absolute()))
+    if auth.mode in {"jwt", "any"} and auth.jwt.public_key_file is not None:
+        copy = freeze / "jwt.pem"
+        with replacing(copy) as fresh:
+            fresh.write_bytes(Path(auth.jwt.public_key_file).read_bytes())
+        jwt = dataclasses.replace(auth.jwt, public_key_file=str(copy.absolute()))
+        auth = dataclasses.replace(auth, jwt=jwt)
+        build_gate(auth)
+    return dataclasses.replace(settings, auth=auth)
 
 
 def _with_frozen_tenants(settings: Settings, freeze: Path) -> Settings:

@@ -24,7 +24,7 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--tenant", required=True, help="Whose key it is: letters, digits, and _ . -")
+@click.option("--tenant", required=True, help="Whose key it is, in printable ASCII without spaces.")
 @click.option(
     "--scope",
     "scopes",
@@ -38,7 +38,7 @@ def keys() -> None:
 def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
     """Make a key and print it, this once; only its digest is kept."""
     if not re.match(TENANT, tenant):
-        raise click.UsageError("a tenant has 1 to 64 letters, digits, and _ . -")
+        raise click.UsageError("a tenant has 1 to 128 printable ASCII characters and no space")
     path = _path()
     secret, key = make_key(tenant, sorted(set(scopes)), created=f"{datetime.now(UTC):%Y-%m-%d}")
     with _alone(path):

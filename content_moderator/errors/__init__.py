@@ -20,6 +20,7 @@ or a caller sent goes nowhere but the log, and there only without the text.
     │   ├── CredentialsInvalidError             401  credentials_invalid
     │   ├── ScopeMissingError                   403  scope_missing
     │   └── RateLimitedError                    429  rate_limited
+    ├── IdentityProviderUnavailableError        503  identity_provider_unavailable
     └── ClassifierError                         no complete, sane answer: 5xx
         ├── ClassifierUnavailableError          503  classifier_unavailable        retryable
         │   ├── WarmingUpError                  503  classifier_warming_up         retryable
@@ -63,6 +64,7 @@ from content_moderator.errors.request import (
     BodyUnreadableError,
     CredentialsInvalidError,
     CredentialsMissingError,
+    IdentityProviderUnavailableError,
     InvalidFieldsError,
     RateLimitedError,
     RequestError,
@@ -86,6 +88,7 @@ __all__ = [
     "CredentialsRefusedError",
     "DeadlineExceededError",
     "FieldError",
+    "IdentityProviderUnavailableError",
     "InvalidFieldsError",
     "ModelNotFoundError",
     "ModeratorError",

@@ -82,6 +82,15 @@ class CredentialsInvalidError(RequestError):
     detail = "The API key is not valid."
 
 
+class IdentityProviderUnavailableError(AnswerableError):
+    """The keys of the identity provider could not be had: nobody can tell whether the token is good."""
+
+    status = 503
+    code = "identity_provider_unavailable"
+    detail = "Your token cannot be checked at the moment."
+    retry_after_seconds = 30.0
+
+
 class ScopeMissingError(RequestError):
     """The key is good, but not for this."""
 

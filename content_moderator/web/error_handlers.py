@@ -14,15 +14,18 @@ from werkzeug.exceptions import HTTPException
 from content_moderator import metrics
 from content_moderator.errors import (
     AnswerableError,
+    ClassifierError,
+    CredentialsInvalidError,
     FieldError,
     InvalidFieldsError,
+    ScopeMissingError,
     answerable_errors,
 )
 from content_moderator.validation import flatten_messages
 from content_moderator.web.dialect import Failure, dialect_of
 
 CHALLENGE: Final = 'Bearer realm="content_moderator"'
-"""What a 401 asks for, after RFC 6750."""
+"""What a 401 asks for, and a 403, after RFC 6750."""
 
 INTERNAL_DETAIL: Final = "The service made a mistake; the log has the request id."
 
@@ -37,7 +40,7 @@ def install_error_handlers(app: Flask) -> None:
 
 def answer_error(error: AnswerableError) -> Response:
     """Answer one of our own errors with its status, code and sentence."""
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if isinstance(error, ClassifierError):
         _log.warning("classifier_failed", code=error.code, reason=str(error), cause=_cause(error))
     return answer(Failure(error.status, error.code, error.detail, error.fields, error.retry_after_seconds))
 
@@ -74,8 +77,8 @@ def answer(failure: Failure) -> Response:
     metrics.ERRORS.labels(failure.code).inc()
     g.error_code = failure.code
     response = dialect_of(request.path).write(failure)
-    if failure.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = CHALLENGE
+    if failure.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        response.headers["WWW-Authenticate"] = CHALLENGE + _CHALLENGES.get(failure.code, "")
     if failure.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_seconds)))
     return response
@@ -116,6 +119,10 @@ def _examples() -> Iterator[Failure]:
         yield Failure(status, code, _HTTP_DETAILS.get(status, INTERNAL_DETAIL))
 
 
+_CHALLENGES: Final = {
+    CredentialsInvalidError.code: ', error="invalid_token"',
+    ScopeMissingError.code: ', error="insufficient_scope"',
+}
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed", 500: "internal_error"}
 _HTTP_DETAILS: Final = {

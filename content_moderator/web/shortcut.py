@@ -26,7 +26,7 @@ from content_moderator.cache.memory import Memory
 from content_moderator.core.classification import CacheOutcome
 from content_moderator.core.policy import Policy
 from content_moderator.core.terms import Reading
-from content_moderator.errors import RequestError
+from content_moderator.errors import AnswerableError
 from content_moderator.web.allowance import allowance_headers
 from content_moderator.web.body import pieces
 from content_moderator.web.classify import counts_of, parts_of
@@ -124,7 +124,7 @@ class Shortcut:
             return self._application(environ, start_response)
         try:
             admission = self._entrance.admit(environ, SCOPE)
-        except RequestError:
+        except AnswerableError:
             # Flask asks as well, is told the same, and says what is wrong.
             return self._application(environ, start_response)
         length = int(environ["CONTENT_LENGTH"])

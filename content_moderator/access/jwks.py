@@ -1,0 +1,224 @@
+"""The public keys of an identity provider: a file's, or those that it publishes."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import orjson
+import requests
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt import PyJWK, PyJWKSet, PyJWTError
+
+from content_moderator import metrics
+from content_moderator.errors import (
+    ConfigurationError,
+    CredentialsInvalidError,
+    IdentityProviderUnavailableError,
+)
+from content_moderator.settings import TokenSettings
+from content_moderator.urls import checked_url
+
+MAX_BYTES: Final = 262_144
+"""Of a key set; those of large providers have a few thousand."""
+
+MIN_RSA_BITS: Final = 2048
+
+MAX_STALE_SECONDS: Final = 86_400.0
+"""A key that could not be confirmed for so long may have been revoked."""
+
+STUCK: Final = 10
+"""Time-outs after which a fetch is given up for lost."""
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | PyJWK
+
+_log = structlog.get_logger(__name__)
+
+
+class KeySource(Protocol):
+    """Knows public keys."""
+
+    def key(self, kid: str | None, algorithm: str) -> PublicKey:
+        """
+        Give the key that a token names.
+
+        Args:
+            kid: The key's id, as the token says.
+            algorithm: The token's, one of those that are allowed.
+        Raises:
+            CredentialsInvalidError: There is no such key.
+            IdentityProviderUnavailableError: The keys could not be had.
+        """
+        ...
+
+
+class FileKey:
+    """
+    One key from a file.
+
+    Args:
+        path: A public key in PEM.
+    Raises:
+        ConfigurationError: It is none, or of a kind that is not allowed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        name = f"auth.jwt.public_key_file: {path}"
+        try:
+            key = load_pem_public_key(path.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"{name} cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise ConfigurationError(f"{name} is not a public key in PEM") from error
+        algorithm = algorithm_of(key)
+        if algorithm is None or not isinstance(key, PublicKey):
+            raise ConfigurationError(f"{name} must be RSA of 2048 bits or more, EC P-256 or Ed25519")
+        self._key = key
+        self.algorithm = algorithm
+
+    def key(self, kid: str | None, algorithm: str) -> PublicKey:
+        """Give the key; see `KeySource.key`."""
+        if algorithm != self.algorithm:
+            raise CredentialsInvalidError
+        return self._key
+
+
+class PublishedKeys:
+    """
+    The keys that a provider publishes.
+
+    They are fetched by a thread of its own, for which nobody waits longer than a time-out: when a token names
+    a key that is not known, but not more often than every ``jwks_pause_seconds``, so that made-up names fetch
+    nothing; and, while the old ones go on being good, when they are older than ``jwks_max_age_seconds``.
+
+    Args:
+        settings: Where they are, and how often they are fetched.
+        fetch: Gives the key set as JSON.
+        clock: Monotonic seconds.
+    Raises:
+        ConfigurationError: The address cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: TokenSettings,
+        *,
+        fetch: Callable[[], bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        url = checked_url(settings.jwks_url or "", "auth.jwt.jwks_url", require_https=True)
+        self._settings = settings
+        self._fetch = fetch or (lambda: _get(url, settings.timeout_seconds))
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._keys: Mapping[str | None, PyJWK] = {}
+        self._fetched_at = self._tried_at = -float("inf")
+        self._fetching: threading.Event | None = None
+
+    def key(self, kid: str | None, algorithm: str) -> PublicKey:
+        """Give the key that a token names; see `KeySource.key`."""
+        found = self._known(kid, algorithm)
+        if found is None:
+            self._refresh(wait=True)
+            found = self._known(kid, algorithm)
+        elif self._age() > self._settings.jwks_max_age_seconds:
+            self._refresh(wait=False)
+        if found is not None:
+            return found
+        if self._age() > MAX_STALE_SECONDS:
+            raise IdentityProviderUnavailableError
+        raise CredentialsInvalidError
+
+    def _known(self, kid: str | None, algorithm: str) -> PyJWK | None:
+        if self._age() > MAX_STALE_SECONDS:
+            return None
+        keys = self._keys
+        fitting = [key for key in keys.values() if key.algorithm_name == algorithm]
+        if kid is None:
+            return fitting[0] if len(fitting) == 1 else None
+        key = keys.get(kid)
+        return key if key in fitting else None
+
+    def _age(self) -> float:
+        return self._clock() - self._fetched_at
+
+    def _refresh(self, *, wait: bool) -> None:
+        with self._lock:
+            waited = self._clock() - self._tried_at
+            # A server that drips its headers can hold a thread for ever.
+            if self._fetching is None or waited > STUCK * self._settings.timeout_seconds:
+                if waited < self._settings.jwks_pause_seconds:
+                    return
+                self._tried_at = self._clock()
+                self._fetching = threading.Event()
+                threading.Thread(target=self._renew, args=(self._fetching,), daemon=True).start()
+            done = self._fetching
+        if wait:
+            done.wait(self._settings.timeout_seconds)
+
+    def _renew(self, done: threading.Event) -> None:
+        try:
+            keys = read_keys(self._fetch())
+        except (requests.RequestException, OSError, ValueError, PyJWTError) as error:
+            metrics.KEY_SET_FETCHES.labels("failed").inc()
+            # Without its words: they quote addresses and answers.
+            _log.warning("key_set_not_fetched", exception=type(error).__name__)
+        else:
+            metrics.KEY_SET_FETCHES.labels("ok").inc()
+            self._keys, self._fetched_at = keys, self._clock()
+        finally:
+            with self._lock:
+                if self._fetching is done:
+                    self._fetching = None
+            done.set()
+
+
+def read_keys(body: bytes) -> dict[str | None, PyJWK]:
+    """
+    Read a key set; what is not for signatures, or of a kind that is not allowed, is left out.
+
+    Raises:
+        ValueError: It is no key set.
+        PyJWTError: There is no key in it.
+    """
+    values = orjson.loads(body)
+    if not isinstance(values, dict) or not isinstance(values.get("keys"), list):
+        raise ValueError("no key set")  # noqa: TRY004  (of the provider's making)
+    published = [
+        each for each in values["keys"] if isinstance(each, dict) and each.get("use", "sig") == "sig"
+    ]
+    return {
+        each.key_id: each
+        for each in PyJWKSet(published).keys
+        if each.algorithm_name == algorithm_of(each.key)
+    }
+
+
+def algorithm_of(key: object) -> str | None:
+    """Tell for which algorithm a public key is good; None if it is for none that is allowed."""
+    if isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
+        return "RS256"
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return "ES256"
+    return "EdDSA" if isinstance(key, Ed25519PublicKey) else None
+
+
+def _get(url: str, timeout_seconds: float) -> bytes:
+    """Fetch a key set: neither by a proxy of the environment, nor by way of elsewhere, nor without end."""
+    with requests.Session() as session:
+        session.trust_env = False
+        with session.get(url, timeout=timeout_seconds, allow_redirects=False, stream=True) as response:
+            if response.status_code != requests.codes.ok:
+                raise ValueError("not 200")
+            body = b""
+            ends = time.monotonic() + timeout_seconds
+            while part := response.raw.read1(MAX_BYTES + 1, decode_content=True):
+                body += part
+                if len(body) > MAX_BYTES or time.monotonic() > ends:
+                    raise ValueError("too large or too slow")
+    return body
