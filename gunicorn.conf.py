@@ -13,9 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from http import HTTPStatus
 from pathlib import Path
 
+from gunicorn import util
 from gunicorn.glogging import Logger
+from gunicorn.http.wsgi import Response
 
 _host = os.environ.get("HOST", "127.0.0.1")
 _port = os.environ.get("PORT", "8000")
@@ -53,6 +56,40 @@ class logger_class(Logger):  # noqa: N801  (gunicorn's name for the setting)
 
     def access(self, resp, req, environ, request_time):
         """Write nothing."""
+
+
+def _without_banner(headers=Response.default_headers):
+    """Make an answer's first headers without a name of the server: gunicorn has no setting for that."""
+
+    def default_headers(self):
+        return [line for line in headers(self) if not line.startswith("Server:")]
+
+    return default_headers
+
+
+def _refuse(sock, status_int, reason, mesg):
+    """
+    Answer what is not HTTP in the form of all errors: gunicorn would send a page that quotes the request.
+
+    Behind a reverse proxy nobody sees it.
+    """
+    problem = {
+        "type": "about:blank",
+        "title": reason,
+        "status": status_int,
+        "code": "internal_error" if status_int == HTTPStatus.INTERNAL_SERVER_ERROR else "bad_request",
+        "detail": "The request is not valid HTTP, or its line or headers are too large.",
+    }
+    body = json.dumps(problem) + "\n"
+    head = (
+        f"HTTP/1.1 {status_int} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+        f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, (head + body).encode("ascii"))
+
+
+Response.default_headers = _without_banner()
+util.write_error = _refuse
 
 
 class _WithoutRequestData(logging.Filter):
@@ -185,7 +222,9 @@ def post_fork(server, worker):
     """Tell the worker which metric slot is its own, and where its settings are."""
     os.environ["MODERATOR_METRICS_SLOT"] = str(worker.metrics_slot)
     os.environ["MODERATOR_CONFIG_DIR"] = str(_run("config"))
-    os.environ.pop("MODERATOR_ENVIRONMENT", None)
+    # What they say is frozen already; again they would lead past the frozen files of keys and policies.
+    for name in [name for name in os.environ if name.startswith(("MODERATOR__", "MODERATOR_ENVIRONMENT"))]:
+        del os.environ[name]
 
 
 def child_exit(server, worker):

@@ -24,7 +24,7 @@ from content_moderator.web.header import install_headers
 from content_moderator.web.observation import install_observation
 from content_moderator.web.shortcut import Shortcut
 from content_moderator.web.state import State, attach, build_desks
-from content_moderator.web.transport import install_transport
+from content_moderator.web.transport import install_transport, trusting
 
 
 class _App(Flask):
@@ -80,6 +80,9 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
             max_text_chars=settings.http.max_text_chars,
             log_requests=settings.logging.requests,
         )
+    if settings.http.trusted_proxies:
+        # Outermost, for whoever counts addresses has to see the caller's.
+        app.wsgi_app = trusting(app.wsgi_app, settings.http.trusted_proxies)  # type: ignore[assignment,method-assign]
     if settings.readiness.probe_at_start and settings.classifier.name != embedded.NAME:
         line.probed.start_probe()
     return app

@@ -169,6 +169,7 @@ class HttpSettings:
     max_batch_texts: int = declaration.integer(100, low=1, high=10_000)
     compress: bool = declaration.flag(True)
     cors_origins: Sequence[str] = declaration.origins()
+    trusted_proxies: int = declaration.integer(0, low=0, high=10)
 
 
 @dataclass(frozen=True, slots=True)

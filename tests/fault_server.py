@@ -210,6 +210,15 @@ def unused_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def accepts(port: int) -> bool:
+    """Tell whether somebody listens on a port of this machine."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def wait_until(condition: object, *, seconds: float = 10) -> None:
     """Poll *condition* (a callable) until it is true, or fail."""
     assert callable(condition)

@@ -1,5 +1,6 @@
 """The service as its users run it: gunicorn, in processes of its own, on a free port of this machine."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -63,13 +64,29 @@ class Live:
 
     def talk(self, data: bytes) -> bytes:
         """Send raw bytes and give all that comes back until the service closes or falls silent."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+        return talk(self.port, data)
+
+
+def talk(port: int, data: bytes, *, half_close: bool = True, seconds: float = 5) -> bytes:
+    """
+    Send raw bytes and give all that comes back until the other side closes, or falls silent.
+
+    Args:
+        port: On this machine.
+        data: Sent as it is.
+        half_close: Whether to say that nothing more will come.
+        seconds: Of silence after which it is over.
+    """
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        with contextlib.suppress(ConnectionError):
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
-            received = b""
+        with contextlib.suppress(OSError):
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65536):
                 received += part
-            return received
+    return received
 
 
 def children(pid: int) -> set[int]:

@@ -1,13 +1,17 @@
 """How answers travel: compressed for who takes that, and to pages of other origins if those are let in."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Flask
 from flask_compress import Compress
 from flask_cors import CORS
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from content_moderator.settings import HttpSettings
 from content_moderator.web.allowance import ALLOWANCE_HEADERS
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 MIN_COMPRESSED_BYTES: Final = 1024
 """The answer about one text is shorter: what compression would save there is less than a packet."""
@@ -26,6 +30,18 @@ EXPOSED_HEADERS: Final = (
 """What a page of another origin may read."""
 
 PREFLIGHT_SECONDS: Final = 600
+
+
+def trusting(application: "WSGIApplication", hops: int) -> "WSGIApplication":
+    """
+    Take the caller's address and scheme from what reverse proxies say.
+
+    Args:
+        application: What is around it sees the proxy instead.
+        hops: How many proxies there are, each of which adds to or sets X-Forwarded-For and X-Forwarded-Proto:
+            what a caller writes there itself stands further left and is not looked at.
+    """
+    return ProxyFix(application, x_for=hops, x_proto=hops)
 
 
 def install_transport(app: Flask, settings: HttpSettings) -> None:

@@ -1,0 +1,160 @@
+"""The service behind nginx, as deploy/nginx sets it up: real processes, real sockets."""
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import trustme
+
+from content_moderator.settings import HttpSettings
+from tests.fault_server import unused_port, wait_until
+from tests.live import Live, serving, talk
+from tests.nginx import FILES, Nginx, proxying
+
+BODY = b'{"text": "hello"}'
+OURS = {"type", "title", "status", "code", "detail", "request_id"}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    variables = {"MODERATOR__HTTP__TRUSTED_PROXIES": "1", "MODERATOR__LIMITS__RATE": "100000/hour"}
+    with serving(tmp_path_factory.mktemp("live") / "log", variables) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def nginx(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with proxying(tmp_path_factory.mktemp("nginx") / "nginx", live.port) as running:
+        yield running
+
+
+def test_answers_come_through(nginx: Nginx) -> None:
+    answer = requests.post(f"{nginx.url}/classify", json={"text": "what a lovely day"}, timeout=20)
+    assert (answer.status_code, answer.json()["decision"]) == (200, "allow")
+    assert requests.get(f"{nginx.url}/livez", timeout=20).json() == {"status": "ok"}
+    assert "<html" in requests.get(f"{nginx.url}/", timeout=20).text
+
+
+def test_id_of_a_request_goes_all_the_way(nginx: Nginx, live: Live) -> None:
+    given = requests.get(f"{nginx.url}/livez", headers={"X-Request-ID": "mine-1"}, timeout=20)
+    assert given.headers["X-Request-ID"] == "mine-1"
+    made = requests.get(f"{nginx.url}/livez", headers={"X-Request-ID": "not wanted \u00e4"[:10]}, timeout=20)
+    assert re.fullmatch(r"[0-9a-f]{32}", made.headers["X-Request-ID"])
+    for request_id in ("mine-1", made.headers["X-Request-ID"]):
+        assert request_id in nginx.output
+        assert request_id in live.output
+
+
+def test_metrics_are_closed_to_the_outside(nginx: Nginx, live: Live) -> None:
+    outside = requests.get(f"{nginx.url}/metrics", timeout=20)
+    assert (outside.status_code, outside.json()["code"]) == (404, "not_found")
+    for path in (
+        "/metrics/",
+        "//metrics",
+        "/./metrics",
+        "/x/../metrics",
+        "/%6detrics",
+        "/metrics?x",
+        "/METRICS",
+    ):
+        answer = talk(nginx.port, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert b"content_moderator_" not in answer, path
+    assert "classify_total" in requests.get(f"{live.url}/metrics", timeout=20).text
+
+
+def test_limits_are_those_of_the_service(nginx: Nginx) -> None:
+    site = (FILES / "content_moderator.conf").read_text()
+    assert "client_max_body_size    1m;" in site
+    assert HttpSettings().max_body_bytes == 1024 * 1024
+    fitting = b'{"text": "' + b"x" * (HttpSettings().max_body_bytes - 13) + b'" }'
+    assert len(fitting) == HttpSettings().max_body_bytes
+    headers = {"Content-Type": "application/json"}
+    kept = requests.post(f"{nginx.url}/classify", data=fitting, headers=headers, timeout=20)
+    assert (kept.status_code, kept.json()["code"]) == (422, "invalid_fields"), "the service's own answer"
+    refused = requests.post(f"{nginx.url}/classify", data=fitting + b" ", headers=headers, timeout=20)
+    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+
+
+def test_errors_of_nginx_are_like_the_services(nginx: Nginx) -> None:
+    large = b" " * (HttpSettings().max_body_bytes + 1)
+    ours = requests.post(f"{nginx.url}/classify", data=large, timeout=20)
+    assert ours.headers["Content-Type"] == "application/problem+json"
+    assert ours.json().keys() == OURS
+    assert ours.json()["request_id"] == ours.headers["X-Request-ID"]
+    openai = requests.post(f"{nginx.url}/v1/moderations", data=large, timeout=20)
+    assert (openai.status_code, openai.headers["Content-Type"]) == (413, "application/json")
+    assert openai.json()["error"]["code"] == "body_too_large"
+    google = requests.post(f"{nginx.url}/v1alpha1/comments:analyze", data=large, timeout=20)
+    assert google.json()["error"]["code"] == 413
+    assert google.json()["error"]["details"][0]["reason"] == "body_too_large"
+
+
+def test_service_that_is_gone_is_503_or_502_with_a_body(tmp_path: Path) -> None:
+    with proxying(tmp_path / "nginx", unused_port()) as running:
+        answer = requests.post(f"{running.url}/classify", data=BODY, timeout=20)
+    assert (answer.status_code, answer.json()["code"]) == (502, "service_unavailable")
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_who_asks_is_who_nginx_says(nginx: Nginx, live: Live) -> None:
+    """What callers write into X-Forwarded-For changes nothing: it is one account."""
+    left = []
+    for forged in (None, "203.0.113.9", "10.0.0.1, 203.0.113.10", "127.0.0.1"):
+        headers = {} if forged is None else {"X-Forwarded-For": forged, "Forwarded": f"for={forged}"}
+        answer = requests.post(f"{nginx.url}/classify", json={"text": "hello"}, headers=headers, timeout=20)
+        left.append(int(answer.headers["x-ratelimit-remaining-requests"]))
+    assert max(left) - min(left) <= len(left), "they count down together (in each of two workers)"
+    assert max(left) < 100_000 - 1 or min(left) < 100_000
+
+
+def test_neither_log_holds_text_or_query(nginx: Nginx, live: Live) -> None:
+    requests.post(f"{nginx.url}/classify?message=canary-words", timeout=20)
+    requests.post(f"{nginx.url}/classify", json={"text": "canary-words"}, timeout=20)
+    requests.get(f"{nginx.url}/canary-words", headers={"Referer": "canary-words"}, timeout=20)
+    talk(nginx.port, b"POST /classify?message=canary-words HTTP/9.9\r\n\r\n")
+    talk(nginx.port, b"POST /classify?message=canary-words HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n")
+    requests.post(f"{nginx.url}/classify", data=b"canary-words" * 100_000, timeout=20)
+    wait_until(lambda: nginx.output.count('"status":413') >= 1)
+    assert "canary-words" not in nginx.output
+    assert "canary-words" not in live.output
+
+
+def test_no_banner_tells_what_runs(nginx: Nginx, live: Live) -> None:
+    for path in ("/livez", "/nothing", "/metrics"):
+        assert requests.get(f"{nginx.url}{path}", timeout=20).headers["Server"] == "nginx", (
+            "without its version"
+        )
+        assert "Server" not in requests.get(f"{live.url}{path}", timeout=20).headers
+
+
+def test_http2_and_tls(live: Live, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+    (tmp_path / "fullchain.pem").write_bytes(chain)
+    certificate.private_key_pem.write_to_path(str(tmp_path / "privkey.pem"))
+    with proxying(tmp_path / "nginx", live.port, tls=tmp_path) as running:
+        ca = str(tmp_path / "ca.pem")
+        answer = requests.post(f"{running.url}/classify", json={"text": "hello"}, verify=ca, timeout=20)
+        assert answer.status_code == 200
+        assert answer.headers["Strict-Transport-Security"] == "max-age=15768000"
+        discovery = f"{running.url}/$discovery/rest?version=v1alpha1"
+        root = requests.get(discovery, verify=ca, timeout=20).json()["rootUrl"]
+        assert root.startswith("https://"), "the service knows by what scheme it was asked"
+
+
+def test_slow_senders_are_let_go(nginx: Nginx) -> None:
+    """One that falls silent is let go."""
+    with socket.create_connection(("127.0.0.1", nginx.port), timeout=20) as connection:
+        connection.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        started = time.monotonic()
+        # By a reset (reset_timedout_connection), which leaves nothing behind.
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(65536) == b""
+    assert 5 < time.monotonic() - started < 15
