@@ -1,0 +1,128 @@
+"""Behind nginx nothing is lost: reloads, workers that are replaced, killed or stopped, all under load."""
+
+import contextlib
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.fault_server import FaultServer, reply, scores, wait_until
+from tests.live import Live, serving
+from tests.load import asking
+from tests.nginx import Nginx, proxying
+
+SECONDS = 30
+VARIABLES = {
+    "MODERATOR__LOGGING__REQUESTS": "false",
+    "MODERATOR__HTTP__TRUSTED_PROXIES": "1",
+    "THREADS": "32",
+}
+RECYCLED = VARIABLES | {"GUNICORN_CMD_ARGS": "--max-requests 1500 --max-requests-jitter 500"}
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@contextlib.contextmanager
+def repeating(seconds: float, action: object) -> Iterator[list[float]]:
+    """Do something every so many seconds until the block ends; give when it was done."""
+    assert callable(action)
+    stop = threading.Event()
+    done: list[float] = []
+
+    def repeat() -> None:
+        while not stop.wait(seconds):
+            action()
+            done.append(time.monotonic())
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+def hang_up(live: Live) -> None:
+    live.process.send_signal(signal.SIGHUP)
+
+
+def kill_a_worker(live: Live) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(min(live.workers()), signal.SIGKILL)
+
+
+def tries(nginx: Nginx) -> int:
+    """How often nginx has asked a second time."""
+    return len(re.findall(r'"upstream_tries":"[^"]+, ', nginx.output))
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[Live, Nginx]]:
+    with serving(tmp_path / "log", RECYCLED) as live, proxying(tmp_path / "nginx", live.port) as nginx:
+        yield live, nginx
+
+
+def test_reloads_and_replaced_workers_lose_nothing(
+    both: tuple[Live, Nginx], figure: Callable[[str], None]
+) -> None:
+    live, nginx = both
+    with asking(nginx.port) as load, repeating(2, lambda: hang_up(live)) as reloads:
+        time.sleep(SECONDS)
+    figure(f"{load.asked} requests, {len(reloads)} reloads, {tries(nginx)} tried twice, {load.failed} failed")
+    assert load.failed == {}
+    assert load.asked >= 20_000
+    assert len(reloads) >= 10
+    assert "Autorestarting worker" in live.output, "workers were replaced for their number of requests too"
+    wait_until(lambda: len(live.workers()) == 2, seconds=30)
+    assert live.metric("classify_total") == load.asked + tries(nginx)
+
+
+def test_killed_workers_lose_nothing(both: tuple[Live, Nginx], figure: Callable[[str], None]) -> None:
+    live, nginx = both
+    with (
+        asking(nginx.port) as load,
+        repeating(2, lambda: hang_up(live)) as reloads,
+        repeating(3, lambda: kill_a_worker(live)) as kills,
+    ):
+        time.sleep(SECONDS)
+    figure(
+        f"{load.asked} requests, {len(reloads)} reloads, {len(kills)} kills, {tries(nginx)} tried twice,"
+        f" {load.failed} failed"
+    )
+    assert load.failed == {}
+    assert load.asked >= 20_000
+    assert len(kills) >= 8
+    wait_until(lambda: len(live.workers()) == 2, seconds=30)
+    assert load.asked <= live.metric("classify_total") <= load.asked + tries(nginx)
+
+
+def test_what_was_begun_is_answered_before_the_end(tmp_path: Path, upstream: FaultServer) -> None:
+    """SIGTERM with requests in flight."""
+    slow = reply(scores(), delay_seconds=1.5)
+    upstream.play(slow)
+    variables = VARIABLES | {
+        "MODERATOR__CLASSIFIER__NAME": "koala",
+        "MODERATOR__CLASSIFIER__CONFIG__URL": upstream.url,
+        "MODERATOR__READINESS__PROBE_AT_START": "false",
+        "BEARER_TOKEN": "hf_x",
+    }
+    with serving(tmp_path / "log", variables) as live, proxying(tmp_path / "nginx", live.port) as nginx:
+
+        def ask(number: int) -> int:
+            body = {"text": f"text number {number}"}
+            return requests.post(f"{nginx.url}/classify", json=body, timeout=30).status_code
+
+        with ThreadPoolExecutor(16) as pool:
+            answers = pool.map(ask, range(16))
+            wait_until(lambda: len(upstream.received) >= 8)
+            live.process.send_signal(signal.SIGTERM)
+            assert list(answers) == [200] * 16
+        assert live.process.wait(20) == 0
