@@ -40,7 +40,9 @@ class Nginx:
 
 
 @contextmanager
-def proxying(folder: Path, service: int, *, tls: Path | None = None) -> Iterator[Nginx]:
+def proxying(
+    folder: Path, service: int, *, tls: Path | None = None, patience_seconds: int | None = None
+) -> Iterator[Nginx]:
     """
     Run nginx in front of the service on port *service* until the block ends.
 
@@ -49,6 +51,7 @@ def proxying(folder: Path, service: int, *, tls: Path | None = None) -> Iterator
     Args:
         folder: For its files.
         service: The service's port.
+        patience_seconds: For a client that falls silent, instead of what is shipped.
         tls: A folder with fullchain.pem and privkey.pem, to serve by TLS.
     """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -66,6 +69,9 @@ def proxying(folder: Path, service: int, *, tls: Path | None = None) -> Iterator
         secure = "".join(line for line in lines if not line.startswith("#"))
         secure = secure.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/nginx/tls", str(tls))
         site = site.replace(listen, secure)
+    if patience_seconds is not None:
+        assert site.count("10s;") == 3
+        site = site.replace("10s;", f"{patience_seconds}s;")
     assert site.count("127.0.0.1:8000") == 2
     (folder / "content_moderator.conf").write_text(site.replace("127.0.0.1:8000", f"127.0.0.1:{service}"))
     main = (folder / "nginx.conf").read_text(encoding="utf-8")
