@@ -5,22 +5,26 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 FUZZ_CASES ?= 1500
+SOAK_SECONDS ?= 600
 # Sums in another order are other sums: with one thread a model is the same to the bit wherever it is built.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 export MODERATOR_ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz clients lint types check format lock model evaluate bench bench-cache bench-upstream clean
+.PHONY: help run test test-system fuzz clients lint types check format lock model evaluate bench bench-cache bench-upstream clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.runtime ## Set up everything and serve on 127.0.0.1:8000 (HOST, PORT)
 	@$(BIN)/python -m content_moderator serve
 
 test: $(VENV)/.dev ## Set up everything and run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-system: $(VENV)/.dev ## Run the tests that measure or take long (a soak of SOAK_SECONDS)
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest --no-cov --timeout 3600 -m system $(ARGS)
 
 fuzz: $(VENV)/.dev ## Send FUZZ_CASES requests to each route, made up from the API's description
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest --no-cov --timeout 1800 --hypothesis-show-statistics tests/test_fuzz.py

@@ -9,6 +9,7 @@ from content_moderator import metrics
 from content_moderator.access.entrance import Entrance
 from content_moderator.access.gate import build_gate
 from content_moderator.access.limit import build_limiter
+from content_moderator.audit import build_audit
 from content_moderator.classifiers import embedded
 from content_moderator.classifiers.factory import build_line
 from content_moderator.config import load_settings
@@ -60,7 +61,8 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
 
     app = _App("content_moderator", static_folder=None, template_folder="web/templates")
     desks = build_desks(tenants, line)
-    attach(app, State(settings, tenants, desks, entrance, line.probed.readiness))
+    audit = build_audit(settings.audit, settings.audit_secret)
+    attach(app, State(settings, tenants, desks, entrance, line.probed.readiness, audit))
     install_api(
         app,
         settings,
@@ -72,7 +74,8 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     install_transport(app, settings.http)
     install_observation(app)
     install_authentication(app, entrance)
-    if line.memory is not None:
+    # Every decision is to be recorded, which is done in the views.
+    if line.memory is not None and audit is None:
         app.wsgi_app = Shortcut(  # type: ignore[method-assign]
             app.wsgi_app,
             desks=desks,

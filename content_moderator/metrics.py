@@ -202,6 +202,9 @@ KEY_SET_FETCHES: Final = Counter(
     "Fetches of the identity provider's keys, by what came of them.",
     ("result",),
 )
+AUDIT_FAILURES: Final = Counter(
+    "content_moderator_audit_failures", "Decisions that could not be written to the audit log."
+)
 LIMIT_STORAGE_FAILURES: Final = Counter(
     "content_moderator_rate_limit_storage_failures",
     "Exchanges with the server that rate limits are counted on that failed.",

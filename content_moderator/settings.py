@@ -219,6 +219,13 @@ class LimitsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """``audit``: what is kept of each decision."""
+
+    file: str | None = declaration.text(None)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadinessSettings:
     """``readiness``: how /readyz finds out whether a remote classifier can answer."""
 
@@ -265,11 +272,13 @@ class Settings:
     auth: AuthSettings = field(default_factory=AuthSettings)
     tenants: TenantsSettings = field(default_factory=TenantsSettings)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     readiness: ReadinessSettings = field(default_factory=ReadinessSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     bearer_token: Secret | None = field(default=None, metadata={"secret": True})
     cache_password: Secret | None = field(default=None, metadata={"secret": True})
     limits_password: Secret | None = field(default=None, metadata={"secret": True})
+    audit_secret: Secret | None = field(default=None, metadata={"secret": True, "min_chars": 16})
     # Texts are sealed with it: whoever has the server may try shorter ones until one fits.
     cache_secret: Secret | None = field(default=None, metadata={"secret": True, "min_chars": 16})
 

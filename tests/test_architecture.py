@@ -98,6 +98,7 @@ def test_web_frameworks_stay_at_the_edge(package: str) -> None:
             {
                 "web",
                 "access",
+                "audit",
                 "cache",
                 "classifiers",
                 "core",
@@ -121,6 +122,7 @@ def test_web_frameworks_stay_at_the_edge(package: str) -> None:
             {"access", "errors", "metrics", "redis_pool", "replacing", "settings", "urls", "validation"},
             id="access",
         ),
+        pytest.param("audit.py", {"access", "core", "errors", "metrics", "settings"}, id="audit"),
         pytest.param("urls.py", {"errors"}, id="urls"),
         pytest.param("redis_pool.py", {"errors", "settings"}, id="redis_pool"),
         pytest.param("scanning", {"core", "errors", "replacing", "scanning"}, id="scanning"),

@@ -142,6 +142,14 @@ def test_what_happened_shows_in_the_metrics(fake: FakeClassifier, client: FlaskC
     assert sample("content_moderator_http_requests_in_progress") == 0
 
 
+def test_request_in_progress_is_counted_once(client: FlaskClient) -> None:
+    """An answer that is compressed in pieces leaves its context a second time."""
+    with client.get("/static/page.js", headers={"Accept-Encoding": "br"}) as answer:
+        assert answer.headers["Content-Encoding"] == "br"
+        assert answer.data
+    assert sample("content_moderator_http_requests_in_progress") == 0
+
+
 @pytest.mark.parametrize("error", [ClassifierUnavailableError(), RuntimeError()])
 def test_failed_calls_are_counted_by_outcome(error: Exception) -> None:
     outcome = getattr(error, "code", "internal_error")

@@ -77,8 +77,8 @@ def build_gate(settings: AuthSettings) -> Gate:
     if settings.mode == "none":
         if settings.required:
             raise ConfigurationError(
-                "auth.mode: none, but auth.required is true; set auth.mode to api_key, or, to serve everybody"
-                " who reaches the port, MODERATOR__AUTH__REQUIRED=false"
+                "auth.mode: none, but auth.required is true; set auth.mode to api_key, jwt or any, or, to"
+                " serve everybody who reaches the port, MODERATOR__AUTH__REQUIRED=false"
             )
         return Gate()
     keyring = verifier = None

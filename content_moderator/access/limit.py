@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from limits import RateLimitItem, parse_many
@@ -17,7 +18,7 @@ from content_moderator import metrics
 from content_moderator.errors import ConfigurationError, RateLimitedError
 from content_moderator.settings import LimitsSettings, Secret
 
-PREFIX = "content-moderator:limit"
+PREFIX: Final = "content-moderator:limit"
 
 _log = structlog.get_logger(__name__)
 

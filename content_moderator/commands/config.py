@@ -13,12 +13,13 @@ import click
 from content_moderator.access.gate import build_gate
 from content_moderator.access.keyring import Keyring
 from content_moderator.access.limit import build_limiter
+from content_moderator.audit import build_audit
 from content_moderator.classifiers.factory import build_line
 from content_moderator.commands.error import plain_errors
 from content_moderator.config import MAIN_FILE, config_directory, dump_settings, load_settings
 from content_moderator.reloads import ReloadWord, reload_word
 from content_moderator.replacing import replacing
-from content_moderator.settings import Settings
+from content_moderator.settings import SECRETS, Settings
 from content_moderator.tenants import load_tenants, parse_tenants, read_tenants
 
 RELOAD_SECONDS: Final = 30
@@ -43,6 +44,7 @@ def check(freeze: Path | None) -> None:
     build_gate(settings.auth)
     load_tenants(settings)
     build_limiter(settings.limits, settings.limits_password)
+    build_audit(settings.audit, settings.audit_secret)
     if freeze is not None:
         freeze.mkdir(parents=True, exist_ok=True)
         settings = _with_frozen_tenants(_with_frozen_keys(settings, freeze), freeze)
@@ -139,4 +141,5 @@ def show() -> None:
     """Print the settings that are in force, secrets hidden."""
     settings = load_settings()
     click.echo(dump_settings(settings), nl=False)
-    click.echo(f"# BEARER_TOKEN is {'set' if settings.bearer_token else 'not set'}")
+    for name in SECRETS:
+        click.echo(f"# {name.upper()} is {'set' if getattr(settings, name) else 'not set'}")

@@ -1,10 +1,11 @@
 """Tells callers what is left of their limits, in the headers that clients read."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from content_moderator.access.limit import Allowance
 
-ALLOWANCE_HEADERS = (
+ALLOWANCE_HEADERS: Final = (
     "RateLimit",
     "RateLimit-Policy",
     "x-ratelimit-limit-requests",

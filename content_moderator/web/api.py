@@ -132,11 +132,17 @@ OPENAPI: Final = {
 }
 
 
-SECURITY_SCHEMES: Final = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+_KEY: Final = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+_BEARER: Final = {"type": "http", "scheme": "bearer"}
+_TOKEN: Final = _BEARER | {"bearerFormat": "JWT"}
+
+SECURITY_SCHEMES: Final[Mapping[str, Mapping[str, dict[str, str]]]] = {
+    "none": {},
+    "api_key": {"bearer": _BEARER, "header": _KEY},
+    "jwt": {"bearer": _TOKEN},
+    "any": {"bearer": _BEARER, "header": _KEY},
 }
-"""How a key is shown; either will do."""
+"""How a key or a token is shown, by ``auth.mode``; either will do."""
 
 
 def install_api(app: Flask, settings: Settings, *blueprints: StrictBlueprint) -> None:
@@ -148,7 +154,8 @@ def install_api(app: Flask, settings: Settings, *blueprints: StrictBlueprint) ->
         api.register_blueprint(blueprint)
     rules = {name: rule for blueprint in blueprints for name, rule in blueprint.rules.items()}
     refine(api.spec.components.schemas, rules, settings.http)
-    if settings.auth.mode != "none":
-        for name, scheme in SECURITY_SCHEMES.items():
-            api.spec.components.security_scheme(name, scheme)
-        api.spec.options["security"] = [{name: []} for name in SECURITY_SCHEMES]
+    schemes = SECURITY_SCHEMES[settings.auth.mode]
+    for name, scheme in schemes.items():
+        api.spec.components.security_scheme(name, scheme)
+    if schemes:
+        api.spec.options["security"] = [{name: []} for name in schemes]

@@ -10,7 +10,7 @@ from content_moderator.core.policy import Verdict
 from content_moderator.errors import AnswerableError, InvalidFieldsError
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
-from content_moderator.web.classify import chosen_moderator, count, parts_of
+from content_moderator.web.classify import chosen_moderator, count, keep, parts_of
 from content_moderator.web.schemas import BatchAnswerSchema, BatchSchema, check_text
 from content_moderator.web.state import current_state
 
@@ -27,10 +27,10 @@ def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
     current_state().charge(len(texts))
     wrong = {place: detail for place, text in enumerate(texts) if (detail := _what_is_wrong(text))}
     sound = [text for place, text in enumerate(texts) if place not in wrong and isinstance(text, str)]
-    outcomes = iter(chosen_moderator().moderate_each(sound) if sound else [])
+    outcomes = iter(zip(sound, chosen_moderator().moderate_each(sound) if sound else [], strict=True))
     return {
         "results": [
-            _failure(InvalidFieldsError([]), wrong[place]) if place in wrong else _result(next(outcomes))
+            _failure(InvalidFieldsError([]), wrong[place]) if place in wrong else _result(*next(outcomes))
             for place in range(len(texts))
         ]
     }
@@ -47,10 +47,11 @@ def _what_is_wrong(text: object) -> str | None:
     return None
 
 
-def _result(outcome: Verdict | AnswerableError) -> Mapping[str, Any]:
+def _result(text: str, outcome: Verdict | AnswerableError) -> Mapping[str, Any]:
     if not isinstance(outcome, Verdict):
         return _failure(outcome, outcome.detail)
     count(outcome)
+    keep(text, outcome)
     return parts_of(outcome)
 
 

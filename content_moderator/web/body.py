@@ -18,6 +18,7 @@ from content_moderator.errors import (
     BodyNotJsonError,
     BodyTooLargeError,
     BodyUnreadableError,
+    RequestError,
     UnsupportedEncodingError,
     UnsupportedMediaTypeError,
 )
@@ -70,36 +71,86 @@ def read_body(environ: Mapping[str, Any], *, limit_bytes: int) -> bytes:
         BodyUnreadableError: It ended early, broke off or is not what its headers say.
         UnsupportedEncodingError: It is compressed by something else than gzip.
     """
-    body = _read_as_sent(environ, limit_bytes)
     encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
-    if encoding == "identity" or not body:
-        return body
-    if encoding not in {"gzip", "x-gzip"}:
+    plain = _Gunzip(limit_bytes) if encoding in {"gzip", "x-gzip"} else _Plain()
+    sent = _read_into(plain, environ, limit_bytes)
+    if sent and encoding not in {"identity", "gzip", "x-gzip"}:
         raise UnsupportedEncodingError
-    return _gunzip(body, limit_bytes)
+    return plain.end()
 
 
-def _read_as_sent(environ: Mapping[str, Any], limit_bytes: int) -> bytes:
+class _Plain:
+    """Takes a body as it is."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def take(self, part: bytes) -> None:
+        self._parts.append(part)
+
+    def end(self) -> bytes:
+        return b"".join(self._parts)
+
+
+class _Gunzip:
+    """
+    Decompresses a body of gzip members while it arrives, and never more than the limit and one byte.
+
+    A bomb takes no more memory than a plain body, and is known for one by its beginning.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._plain = bytearray()
+        self._member: Any = None
+
+    def take(self, part: bytes) -> None:
+        while part:
+            self._member = self._member or zlib.decompressobj(_GZIP)
+            try:
+                self._plain += self._member.decompress(part, self._limit_bytes + 1 - len(self._plain))
+            except zlib.error as error:
+                raise BodyUnreadableError from error
+            if len(self._plain) > self._limit_bytes:
+                raise BodyTooLargeError(self._limit_bytes)
+            if not self._member.eof:
+                return
+            part, self._member = self._member.unused_data, None
+
+    def end(self) -> bytes:
+        if self._member is not None:
+            raise BodyUnreadableError
+        return bytes(self._plain)
+
+
+def _read_into(plain: _Plain | _Gunzip, environ: Mapping[str, Any], limit_bytes: int) -> int:
+    """Read the body, and tell how many bytes were sent."""
     declared = _declared_length(environ)
     if declared is None and not environ.get("wsgi.input_terminated"):
-        return b""
+        return 0
     stream = environ["wsgi.input"]
     if declared is not None and declared > limit_bytes:
         # A client that asked first, by Expect, has not sent anything yet.
         if not environ.get("HTTP_EXPECT"):
             _discard(stream, declared)
         raise BodyTooLargeError(limit_bytes)
+    sent = 0
     try:
-        body = b"".join(pieces(stream, limit_bytes + 1 if declared is None else declared))
+        for part in pieces(stream, limit_bytes + 1 if declared is None else declared):
+            sent += len(part)
+            plain.take(part)
+    except RequestError:
+        _discard(stream, MAX_DISCARDED_BYTES if declared is None else declared - sent)
+        raise
     except Exception as error:
         # Each server has errors of its own for a broken body; to us they are one.
         raise BodyUnreadableError from error
-    if len(body) > limit_bytes:
+    if sent > limit_bytes:
         _discard(stream, MAX_DISCARDED_BYTES)
         raise BodyTooLargeError(limit_bytes)
-    if declared is not None and len(body) < declared:
+    if declared is not None and sent < declared:
         raise BodyUnreadableError
-    return body
+    return sent
 
 
 def _discard(stream: _Stream, size: int) -> None:
@@ -123,23 +174,6 @@ def pieces(stream: _Stream, wanted: int) -> Iterator[bytes]:
     while wanted > 0 and (part := stream.read(min(wanted, _READ_BYTES))):
         yield part
         wanted -= len(part)
-
-
-def _gunzip(body: bytes, limit_bytes: int) -> bytes:
-    """Decompress all gzip members of *body*, never producing more than the limit and one byte."""
-    plain = b""
-    while body:
-        member = zlib.decompressobj(_GZIP)
-        try:
-            plain += member.decompress(body, limit_bytes + 1 - len(plain))
-        except zlib.error as error:
-            raise BodyUnreadableError from error
-        if len(plain) > limit_bytes:
-            raise BodyTooLargeError(limit_bytes)
-        if not member.eof:
-            raise BodyUnreadableError
-        body = member.unused_data
-    return plain
 
 
 def _check_media_type(content_type: str) -> None:

@@ -41,7 +41,7 @@ def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, 
         [verdict] = moderator.moderate([text])
     if body.get("explain"):
         answer["explanation"] = moderator.explain(text, verdict)
-    record([verdict])
+    record([text], [verdict])
     return answer | parts_of(verdict)
 
 
@@ -50,13 +50,32 @@ def parts_of(verdict: Verdict) -> dict[str, Any]:
     return {name: getattr(verdict, name) for name in _OF_THE_VERDICT}
 
 
+def keep(text: str, verdict: Verdict) -> None:
+    """Keep a record of a verdict, if one is kept."""
+    if audit := current_state().audit:
+        audit.write(
+            # Whoever asks to leave no trace leaves no hash.
+            None if g.get("traceless") else text,
+            verdict,
+            request_id=g.request_id,
+            endpoint=request.endpoint or "",
+            caller=g.get("caller"),
+        )
+
+
+def traceless_moderator() -> Moderator:
+    """Choose for a caller who wants the text to leave no trace."""
+    g.traceless = True
+    return current_state().desk.unremembered
+
+
 def chosen_moderator() -> Moderator:
     """Choose by Cache-Control: no-cache asks for a fresh answer, no-store for leaving no trace."""
     desk = current_state().desk
     directives = request.headers.get("Cache-Control", "").lower().split(",")
     wishes = {each.partition("=")[0].strip() for each in directives}
     if "no-store" in wishes:
-        return desk.unremembered
+        return traceless_moderator()
     return desk.fresh if "no-cache" in wishes else desk.moderator
 
 
@@ -99,10 +118,11 @@ def _check_query_encoding() -> None:
         raise InvalidFieldsError([detail]) from error
 
 
-def record(verdicts: Sequence[Verdict]) -> None:
-    """Count verdicts; if it is but one, the request's line in the log tells of it too."""
-    for verdict in verdicts:
+def record(texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
+    """Count verdicts and keep a record of them; of a single one the request's line in the log tells too."""
+    for text, verdict in zip(texts, verdicts, strict=True):
         count(verdict)
+        keep(text, verdict)
     if len(verdicts) == 1:
         g.decision = verdicts[0].decision
         g.cache = verdicts[0].classification.cache

@@ -12,12 +12,11 @@ from content_moderator.core.label import Label
 from content_moderator.declaration import StrictBoolean
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
-from content_moderator.web.classify import chosen_moderator, record, source_headers
+from content_moderator.web.classify import chosen_moderator, record, source_headers, traceless_moderator
 from content_moderator.web.description import TEXT
 from content_moderator.web.dialect import GOOGLE
 from content_moderator.web.discovery import PATH, discovery_document
 from content_moderator.web.schemas import check_text, probability
-from content_moderator.web.state import current_state
 
 ATTRIBUTES: Final[Mapping[str, Sequence[Label]]] = {
     "TOXICITY": (),
@@ -181,7 +180,7 @@ class AnalyzeAnswerSchema(Schema):
 @blueprint.failures(*ANSWERABLE, dialect=GOOGLE)
 def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Score a comment as the Perspective API does."""
-    moderator = current_state().desk.unremembered if body.get("doNotStore") else chosen_moderator()
+    moderator = traceless_moderator() if body.get("doNotStore") else chosen_moderator()
     text = body["comment"]["text"]
     if body.get("spanAnnotations"):
         verdict, spans = moderator.moderate_by_sentence(text)
@@ -189,7 +188,7 @@ def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any],
     else:
         [verdict] = moderator.moderate([text])
         parts = [(0, len(text), verdict.classification)]
-    record([verdict])
+    record([text], [verdict])
     units = _utf16_places(text, [place for begin, end, _ in parts for place in (begin, end)])
     placed = [(units[begin], units[end], each) for begin, end, each in parts]
     scores = dict(_attribute_scores(body["requestedAttributes"], verdict.classification, placed))

@@ -152,7 +152,7 @@ def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mappin
     """Judge texts as OpenAI's moderation API does."""
     current_state().charge(len(body["input"]))
     verdicts = chosen_moderator().moderate(body["input"])
-    record(verdicts)
+    record(body["input"], verdicts)
     first = verdicts[0].classification
     answer = {
         "id": f"modr-{g.request_id}",

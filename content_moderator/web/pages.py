@@ -47,5 +47,8 @@ def static(name: str) -> Response:
     """Send a file of the pages: Swagger UI's own from its package, ours from this folder."""
     folder = SWAGGER_UI if name in SWAGGER_UI_FILES else STATIC
     response = send_from_directory(folder, name, max_age=3600)
+    # In one piece: compressed in pieces the file would be left open, and the request's context entered again.
+    response.direct_passthrough = False
+    response.make_sequence()
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response

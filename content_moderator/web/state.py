@@ -8,6 +8,7 @@ from flask import Flask, current_app, g, request
 
 from content_moderator.access.entrance import Entrance
 from content_moderator.access.keyring import Caller
+from content_moderator.audit import AuditLog
 from content_moderator.cache.memory import Memory
 from content_moderator.classifiers.factory import Line
 from content_moderator.classifiers.probed import Readiness
@@ -68,6 +69,7 @@ class State:
         desks: Where texts are judged.
         entrance: Lets requests in.
         readiness: Tells whether the classifier can answer.
+        audit: Keeps a record of every decision; None if none is kept.
     """
 
     settings: Settings
@@ -75,6 +77,7 @@ class State:
     desks: Desks
     entrance: Entrance
     readiness: Callable[[], Readiness]
+    audit: AuditLog | None = None
 
     @property
     def desk(self) -> Desk:
