@@ -234,7 +234,7 @@ def test_server_that_is_gone_is_no_error(server: RedisServer, caplog: pytest.Log
     clock = iter(itertools.count(0, 10)).__next__
     storage = LimitsSettings(url=server.url, timeout_seconds=0.2)
     limiter = build_limiter(storage, None)
-    limiter._clock = clock
+    limiter._outage._clock = clock
     assert [takes(limiter) for _ in range(3)] == [True] * 3
     server.kill()
     assert [takes(limiter) for _ in range(8)] == [True] * 5 + [False] * 3, "each counts by itself"
@@ -247,19 +247,19 @@ def test_server_that_is_gone_is_no_error(server: RedisServer, caplog: pytest.Log
 def test_server_that_hangs_is_left_alone(server: RedisServer) -> None:
     now = [0.0]
     limiter = build_limiter(LimitsSettings(url=server.url, timeout_seconds=0.1, pause_seconds=5), None)
-    limiter._clock = lambda: now[0]
+    limiter._outage._clock = lambda: now[0]
     assert takes(limiter)
     server.pause()
     try:
         assert takes(limiter)
-        failures = limiter._again_at
+        failures = limiter._outage._again_at
         assert [takes(limiter) for _ in range(3)] == [True] * 3
-        assert limiter._again_at == failures, "nothing was asked"
+        assert limiter._outage._again_at == failures, "nothing was asked"
     finally:
         server.resume()
     now[0] = 6
     assert takes(limiter)
-    assert not limiter._failed
+    assert not limiter._outage._lost
 
 
 def test_server_with_a_password(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
@@ -16,11 +15,10 @@ from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 
 from content_moderator import metrics
 from content_moderator.errors import ConfigurationError, RateLimitedError
+from content_moderator.outage import Outage
 from content_moderator.settings import LimitsSettings, Secret
 
 PREFIX: Final = "content-moderator:limit"
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +84,8 @@ class Limiter:
     ) -> None:
         self._local: RateLimiter | None = None
         self._shared = None if shared is None else SlidingWindowCounterRateLimiter(shared)
-        self._pause_seconds = pause_seconds
-        self._clock = clock
+        self._outage = Outage("rate_limit_storage", pause_seconds=pause_seconds, clock=clock)
         self._lock = threading.Lock()
-        self._failed = False
-        self._again_at = 0.0
 
     def take(self, who: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[Allowance]:
         """
@@ -106,17 +101,18 @@ class Limiter:
         return _take(self._counting_here(), who, limits, cost)
 
     def _take_shared(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> list[Allowance] | None:
-        if self._shared is None or not self._may_ask():
+        if self._shared is None or not self._outage.may_ask():
             return None
         try:
             allowances = _take(self._shared, who, limits, cost)
         except RateLimitedError:
-            self._succeed()
+            self._outage.end()
             raise
         except (StorageError, OSError, ValueError) as error:
-            self._fail(type(error.__cause__ or error).__name__)
+            metrics.LIMIT_STORAGE_FAILURES.inc()
+            self._outage.begin(type(error.__cause__ or error).__name__)
             return None
-        self._succeed()
+        self._outage.end()
         return allowances
 
     def _counting_here(self) -> RateLimiter:
@@ -125,28 +121,6 @@ class Limiter:
             if self._local is None:
                 self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
             return self._local
-
-    def _may_ask(self) -> bool:
-        with self._lock:
-            if self._failed:
-                if self._clock() < self._again_at:
-                    return False
-                self._again_at = self._clock() + self._pause_seconds
-            return True
-
-    def _fail(self, exception: str) -> None:
-        metrics.LIMIT_STORAGE_FAILURES.inc()
-        with self._lock:
-            before, self._failed = self._failed, True
-            self._again_at = self._clock() + self._pause_seconds
-        if not before:
-            _log.warning("rate_limit_storage_lost", exception=exception)
-
-    def _succeed(self) -> None:
-        if self._failed:
-            with self._lock:
-                self._failed = False
-            _log.info("rate_limit_storage_back")
 
 
 def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:

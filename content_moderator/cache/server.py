@@ -6,7 +6,6 @@ asked for a while, then one exchange tries whether the server is back.
 """
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -15,6 +14,7 @@ import redis
 import structlog
 
 from content_moderator import metrics
+from content_moderator.outage import Outage
 from content_moderator.redis_pool import connection_pool
 from content_moderator.settings import Secret, SharedCacheSettings
 
@@ -51,11 +51,7 @@ class Server:
         password: Secret | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._failed = False
-        self._again_at = 0.0
+        self._outage = Outage("shared_cache", pause_seconds=settings.pause_seconds, clock=clock)
         for reason in FAILURES:
             metrics.SHARED_FAILURES.labels(reason)
         # redis-py has no types that fit both its kinds of client.
@@ -86,7 +82,7 @@ class Server:
 
     def _guarded(self, exchange: Callable[[], Any]) -> Any:
         """Make an exchange; None if the server is left alone just now, or cannot be had."""
-        if not self._may_ask():
+        if not self._outage.may_ask():
             return None
         try:
             found = exchange()
@@ -97,7 +93,7 @@ class Server:
         except (redis.exceptions.RedisError, OSError, ValueError):
             self._fail("unavailable")
         else:
-            self._succeed()
+            self._outage.end()
             return found
         return None
 
@@ -127,24 +123,6 @@ class Server:
             return None
         return found
 
-    def _may_ask(self) -> bool:
-        with self._lock:
-            if self._failed:
-                if self._clock() < self._again_at:
-                    return False
-                self._again_at = self._clock() + self._settings.pause_seconds
-            return True
-
     def _fail(self, reason: str) -> None:
         metrics.SHARED_FAILURES.labels(reason).inc()
-        with self._lock:
-            before, self._failed = self._failed, True
-            self._again_at = self._clock() + self._settings.pause_seconds
-        if not before:
-            _log.warning("shared_cache_lost", reason=reason)
-
-    def _succeed(self) -> None:
-        if self._failed:
-            with self._lock:
-                self._failed = False
-            _log.info("shared_cache_back")
+        self._outage.begin(reason)
