@@ -182,3 +182,20 @@ def test_one_answer_and_nothing_hidden(name: str, by: str, live: Live, nginx: Ng
     assert b"<html" not in received
     after = talk(port, head(H, CL, "Connection: close") + BODY, half_close=False)
     assert answers(after) == [200], "others are served as ever"
+
+
+@pytest.mark.parametrize("by", ["nginx", "directly"])
+def test_requests_in_a_row_are_answered_in_order(by: str, live: Live, nginx: Nginx) -> None:
+    """Pipelining is no crime: each has its own answer, and none another's."""
+    port = nginx.port if by == "nginx" else live.port
+    requests = [
+        head(H, f"Content-Length: {len(body)}", *(["Connection: close"] if number == 4 else [])).replace(
+            b"shown", b"row-%d" % number
+        )
+        + body
+        for number in range(5)
+        for body in [b'{"text": "text number %d"}' % number]
+    ]
+    received = talk(port, b"".join(requests), half_close=False)
+    assert answers(received) == [200] * 5
+    assert re.findall(rb"\nX-Request-ID: (\S+)", received) == [b"row-%d" % number for number in range(5)]

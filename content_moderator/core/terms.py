@@ -1,7 +1,7 @@
 """Terms that a community does not want, or does not mind, however they are written."""
 
 import bisect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -55,9 +55,6 @@ class _Found(NamedTuple):
     first: int
     last: int
 
-    def inside(self, other: "_Found") -> bool:
-        return other.first <= self.first and self.last <= other.last
-
 
 class Terms:
     """
@@ -98,10 +95,9 @@ class Terms:
             return Reading(text)
         found = list(self._find(text))
         allowed = [each for each in found if each.match.action == "allow"]
+        reach = _reach(allowed)
         matches = dict.fromkeys(
-            each.match
-            for each in found
-            if each.match.action != "allow" and not any(map(each.inside, allowed))
+            each.match for each in found if each.match.action != "allow" and reach(each.first) < each.last
         )
         if not allowed:
             return Reading(text, tuple(matches))
@@ -127,6 +123,16 @@ class Terms:
             begin, end = places[each.first].begin, places[each.last].end
             characters[begin:end] = _MASK * (end - begin)
         return "".join(characters)
+
+
+def _reach(found: Iterable[_Found]) -> Callable[[int], int]:
+    """Tell for a word how far those reach that begin there or before: what ends no later is inside one."""
+    firsts: list[int] = []
+    lasts: list[int] = []
+    for each in sorted(found, key=lambda each: each.first):
+        firsts.append(each.first)
+        lasts.append(max(each.last, lasts[-1] if lasts else each.last))
+    return lambda word: lasts[place - 1] if (place := bisect.bisect(firsts, word)) else -1
 
 
 def pattern_of(term: str) -> str:
