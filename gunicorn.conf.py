@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gunicorn import util
 from gunicorn.glogging import Logger
+from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 
 _host = os.environ.get("HOST", "127.0.0.1")
@@ -45,6 +46,8 @@ worker_connections = 1000
 limit_request_line = 8190
 # Heartbeat files in memory: on a disk a slow write can look like a dead worker.
 worker_tmp_dir = _shared_memory
+# Files are sent like all else, after the headers that are held back.
+sendfile = False
 # gunicorn 27 opens a control socket in $HOME unless told not to.
 control_socket_disable = True
 # The application writes its own request lines; gunicorn's would hold the query, and so the text.
@@ -58,13 +61,41 @@ class logger_class(Logger):  # noqa: N801  (gunicorn's name for the setting)
         """Write nothing."""
 
 
-def _without_banner(headers=Response.default_headers):
-    """Make an answer's first headers without a name of the server: gunicorn has no setting for that."""
+class _Answer(Response):
+    """
+    An answer without a name of the server, which leaves in one piece.
+
+    gunicorn sends the headers by themselves: a proxy that has them can ask no other worker any more when this
+    one is killed before the body. It has no setting for either.
+    """
+
+    _held = b""
 
     def default_headers(self):
-        return [line for line in headers(self) if not line.startswith("Server:")]
+        return [line for line in super().default_headers() if not line.startswith("Server:")]
 
-    return default_headers
+    def send_headers(self):
+        if not self.headers_sent:
+            lines = [
+                *self.default_headers(),
+                *(f"{name}: {value}\r\n" for name, value in self.headers),
+                "\r\n",
+            ]
+            self._held = util.to_bytestring("".join(lines), "latin-1")
+            self.headers_sent = True
+
+    def _emit_body(self, data):
+        if self.chunked:
+            data = b"%X\r\n%b\r\n" % (len(data), data)
+        held, self._held = self._held, b""
+        util.write(self.sock, held + data)
+
+    def close(self):
+        self.send_headers()
+        if self._held:
+            held, self._held = self._held, b""
+            util.write(self.sock, held)
+        super().close()
 
 
 def _refuse(sock, status_int, reason, mesg):
@@ -88,7 +119,7 @@ def _refuse(sock, status_int, reason, mesg):
     util.write_nonblock(sock, (head + body).encode("ascii"))
 
 
-Response.default_headers = _without_banner()
+wsgi.Response = _Answer
 util.write_error = _refuse
 
 

@@ -72,7 +72,7 @@ def proxying(
     if patience_seconds is not None:
         assert site.count("10s;") == 3
         site = site.replace("10s;", f"{patience_seconds}s;")
-    assert site.count("127.0.0.1:8000") == 2
+    assert site.count("127.0.0.1:8000") == 3
     (folder / "content_moderator.conf").write_text(site.replace("127.0.0.1:8000", f"127.0.0.1:{service}"))
     main = (folder / "nginx.conf").read_text(encoding="utf-8")
     main = main.replace("/run/nginx.pid", str(folder / "pid")).replace("/dev/stdout", str(folder / "log"))

@@ -15,10 +15,11 @@ import requests
 
 from tests.fault_server import FaultServer, reply, scores, wait_until
 from tests.live import Live, serving
-from tests.load import asking
+from tests.load import Load, asking
 from tests.nginx import Nginx, proxying
 
 SECONDS = 30
+REQUESTS = 20_000
 VARIABLES = {
     "MODERATOR__LOGGING__REQUESTS": "false",
     "MODERATOR__HTTP__TRUSTED_PROXIES": "1",
@@ -26,7 +27,7 @@ VARIABLES = {
 }
 RECYCLED = VARIABLES | {"GUNICORN_CMD_ARGS": "--max-requests 1500 --max-requests-jitter 500"}
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 
 @contextlib.contextmanager
@@ -50,6 +51,12 @@ def repeating(seconds: float, action: object) -> Iterator[list[float]]:
         thread.join(30)
 
 
+def last(load: Load) -> None:
+    """Go on for ``SECONDS``, and on slow machines until there were enough requests."""
+    time.sleep(SECONDS)
+    wait_until(lambda: load.asked >= REQUESTS, seconds=120)
+
+
 def hang_up(live: Live) -> None:
     live.process.send_signal(signal.SIGHUP)
 
@@ -60,8 +67,8 @@ def kill_a_worker(live: Live) -> None:
 
 
 def tries(nginx: Nginx) -> int:
-    """How often nginx has asked a second time."""
-    return len(re.findall(r'"upstream_tries":"[^"]+, ', nginx.output))
+    """How often nginx has asked again."""
+    return sum(found.count(",") for found in re.findall(r'"upstream_tries":"([^"]+)"', nginx.output))
 
 
 @pytest.fixture
@@ -75,10 +82,9 @@ def test_reloads_and_replaced_workers_lose_nothing(
 ) -> None:
     live, nginx = both
     with asking(nginx.port) as load, repeating(2, lambda: hang_up(live)) as reloads:
-        time.sleep(SECONDS)
-    figure(f"{load.asked} requests, {len(reloads)} reloads, {tries(nginx)} tried twice, {load.failed} failed")
+        last(load)
+    figure(f"{load.asked} requests, {len(reloads)} reloads, {tries(nginx)} tried again, {load.failed} failed")
     assert load.failed == {}
-    assert load.asked >= 20_000
     assert len(reloads) >= 10
     assert "Autorestarting worker" in live.output, "workers were replaced for their number of requests too"
     wait_until(lambda: len(live.workers()) == 2, seconds=30)
@@ -92,13 +98,12 @@ def test_killed_workers_lose_nothing(both: tuple[Live, Nginx], figure: Callable[
         repeating(2, lambda: hang_up(live)) as reloads,
         repeating(3, lambda: kill_a_worker(live)) as kills,
     ):
-        time.sleep(SECONDS)
+        last(load)
     figure(
-        f"{load.asked} requests, {len(reloads)} reloads, {len(kills)} kills, {tries(nginx)} tried twice,"
+        f"{load.asked} requests, {len(reloads)} reloads, {len(kills)} kills, {tries(nginx)} tried again,"
         f" {load.failed} failed"
     )
     assert load.failed == {}
-    assert load.asked >= 20_000
     assert len(kills) >= 8
     wait_until(lambda: len(live.workers()) == 2, seconds=30)
     assert load.asked <= live.metric("classify_total") <= load.asked + tries(nginx)
@@ -111,6 +116,8 @@ def test_what_was_begun_is_answered_before_the_end(tmp_path: Path, upstream: Fau
     variables = VARIABLES | {
         "MODERATOR__CLASSIFIER__NAME": "koala",
         "MODERATOR__CLASSIFIER__CONFIG__URL": upstream.url,
+        # A call for each text: what the upstream answers is about one.
+        "MODERATOR__CLASSIFIER__COALESCING__MAX_BATCH": "1",
         "MODERATOR__READINESS__PROBE_AT_START": "false",
         "BEARER_TOKEN": "hf_x",
     }
