@@ -8,6 +8,8 @@ with an error of its own. Here each of these is a clear 4xx, and nothing is read
 
 import collections
 import contextlib
+import gzip
+import io
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
@@ -94,33 +96,36 @@ class _Plain:
 
 class _Gunzip:
     """
-    Decompresses a body of gzip members while it arrives, and never more than the limit and one byte.
+    Decompresses a body of gzip members: once while it arrives, to see how large it is, and once to have it.
 
-    A bomb takes no more memory than a plain body, and is known for one by its beginning.
+    A bomb is refused by its beginning, before anything is kept of what comes out.
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._plain = bytearray()
+        self._left = self._limit_bytes = limit_bytes
+        self._sent: list[bytes] = []
         self._member: Any = None
 
     def take(self, part: bytes) -> None:
+        self._sent.append(part)
         while part:
             self._member = self._member or zlib.decompressobj(_GZIP)
             try:
-                self._plain += self._member.decompress(part, self._limit_bytes + 1 - len(self._plain))
+                self._left -= len(self._member.decompress(part, _READ_BYTES))
             except zlib.error as error:
                 raise BodyUnreadableError from error
-            if len(self._plain) > self._limit_bytes:
+            if self._left < 0:
                 raise BodyTooLargeError(self._limit_bytes)
-            if not self._member.eof:
-                return
-            part, self._member = self._member.unused_data, None
+            if self._member.eof:
+                part, self._member = self._member.unused_data, None
+            else:
+                part = self._member.unconsumed_tail
 
     def end(self) -> bytes:
         if self._member is not None:
             raise BodyUnreadableError
-        return bytes(self._plain)
+        # All members in one pass: one by one each would copy what is left.
+        return gzip.GzipFile(fileobj=io.BytesIO(b"".join(self._sent))).read() if self._sent else b""
 
 
 def _read_into(plain: _Plain | _Gunzip, environ: Mapping[str, Any], limit_bytes: int) -> int:
