@@ -30,6 +30,7 @@ class Step:
         body: What follows the headers.
         headers: Sent as they are; Content-Length is added unless given.
         delay_seconds: Before the first byte.
+        after: Waited for before the first byte, for 30 seconds at most.
         drip_seconds: Pause after each byte of the headers and the body; 0 sends all at once.
         drip_headers: Whether the drip begins with the status line, or with the body.
         cut_at: How many bytes of the answer are sent before the connection closes; None for all.
@@ -43,6 +44,7 @@ class Step:
     body: bytes = b""
     headers: Sequence[tuple[str, str]] = (("Content-Type", "application/json"),)
     delay_seconds: float = 0.0
+    after: threading.Event | None = None
     drip_seconds: float = 0.0
     drip_headers: bool = False
     cut_at: int | None = None
@@ -139,6 +141,8 @@ class FaultServer:
             self._stopping.wait(30)
             return False
         self._stopping.wait(step.delay_seconds)
+        if step.after:
+            step.after.wait(30)
         head, body = step.encode()
         whole = head + body
         end = len(whole) if step.cut_at is None else step.cut_at

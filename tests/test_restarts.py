@@ -110,9 +110,9 @@ def test_killed_workers_lose_nothing(both: tuple[Live, Nginx], figure: Callable[
 
 
 def test_what_was_begun_is_answered_before_the_end(tmp_path: Path, upstream: FaultServer) -> None:
-    """SIGTERM with requests in flight."""
-    slow = reply(scores(), delay_seconds=1.5)
-    upstream.play(slow)
+    """SIGTERM with requests in flight; what the service has not yet taken from nginx is not begun."""
+    told = threading.Event()
+    upstream.play(reply(scores(), after=told))
     variables = VARIABLES | {
         "MODERATOR__CLASSIFIER__NAME": "koala",
         "MODERATOR__CLASSIFIER__CONFIG__URL": upstream.url,
@@ -129,7 +129,10 @@ def test_what_was_begun_is_answered_before_the_end(tmp_path: Path, upstream: Fau
 
         with ThreadPoolExecutor(16) as pool:
             answers = pool.map(ask, range(16))
-            wait_until(lambda: len(upstream.received) >= 8)
+            # One more: reading the gauge is a request as well.
+            wait_until(lambda: live.metric("content_moderator_http_requests_in_progress") == 17)
             live.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)  # Until the workers know.
+            told.set()
             assert list(answers) == [200] * 16
         assert live.process.wait(20) == 0
