@@ -89,14 +89,16 @@ class _Answer(Response):
     def _emit_body(self, data):
         if self.chunked:
             data = b"%X\r\n%b\r\n" % (len(data), data)
+        self._release(data)
+
+    def _release(self, data):
         held, self._held = self._held, b""
         util.write(self.sock, held + data)
 
     def close(self):
         self.send_headers()
         if self._held:
-            held, self._held = self._held, b""
-            util.write(self.sock, held)
+            self._release(b"")
         super().close()
 
 

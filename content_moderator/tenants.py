@@ -46,10 +46,12 @@ class Tenants:
     Args:
         default: Whoever has no entry, and whoever needs no key.
         named: Those who have.
+        source: The file that says so, as it is.
     """
 
     default: Tenant
     named: Mapping[str, Tenant] = field(default_factory=dict)
+    source: str = ""
 
     def of(self, name: str | None) -> Tenant:
         """Give what holds for the tenant called *name*."""
@@ -70,33 +72,10 @@ def load_tenants(settings: Settings) -> Tenants:
     if settings.tenants.file is None:
         return Tenants(_default(settings))
     path = Path(settings.tenants.file)
-    return parse_tenants(read_tenants(path), path, settings)
-
-
-def read_tenants(path: Path) -> str:
-    """
-    Read the file as it is.
-
-    Raises:
-        ConfigurationError: It cannot be read.
-    """
     try:
-        return read_text(path)
+        text = read_text(path)
     except ConfigurationError as error:
         raise ConfigurationError(f"{_KEY}: {error}") from error
-
-
-def parse_tenants(text: str, path: Path, settings: Settings) -> Tenants:
-    """
-    Read what a file of tenants says.
-
-    Args:
-        text: What is in it.
-        path: Its name, for errors.
-        settings: What holds for whoever is not in it, and what each policy says only the differences from.
-    Raises:
-        ConfigurationError: It cannot be used; one line that names the key.
-    """
     values = parse_mapping(text, f"{_KEY}: {path}", "policies and tenants")
     default = _default(settings)
     try:
@@ -110,7 +89,7 @@ def parse_tenants(text: str, path: Path, settings: Settings) -> Tenants:
         # marshmallow puts "key" and "value" between a dictionary and its items.
         where, message = next(flatten_messages(error.messages, transparent=_TRANSPARENT))
         raise ConfigurationError(f"{_KEY}: {path}: {'.'.join(where)}: {message}") from error
-    return Tenants(default, named)
+    return Tenants(default, named, text)
 
 
 def _default(settings: Settings) -> Tenant:

@@ -137,12 +137,11 @@ class PublishedKeys:
     def _known(self, kid: str | None, algorithm: str) -> PyJWK | None:
         if self._age() > MAX_STALE_SECONDS:
             return None
-        keys = self._keys
-        fitting = [key for key in keys.values() if key.algorithm_name == algorithm]
         if kid is None:
+            fitting = [key for key in self._keys.values() if key.algorithm_name == algorithm]
             return fitting[0] if len(fitting) == 1 else None
-        key = keys.get(kid)
-        return key if key in fitting else None
+        key = self._keys.get(kid)
+        return key if key is not None and key.algorithm_name == algorithm else None
 
     def _age(self) -> float:
         return self._clock() - self._fetched_at

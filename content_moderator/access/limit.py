@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
@@ -39,6 +39,13 @@ class Allowance:
     window_seconds: int
     remaining: int
     reset_seconds: int
+
+
+class _Taken(NamedTuple):
+    """What is left of each limit, and the one that had not so much left."""
+
+    allowances: list[Allowance]
+    refused: Allowance | None
 
 
 def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
@@ -96,24 +103,24 @@ class Limiter:
         """
         if not limits:
             return []
-        if (allowances := self._take_shared(who, limits, cost)) is not None:
-            return allowances
-        return _take(self._counting_here(), who, limits, cost)
+        taken = self._take_shared(who, limits, cost) or _take(self._counting_here(), who, limits, cost)
+        if taken.refused is None:
+            return taken.allowances
+        never = cost > taken.refused.quota
+        seconds = None if never else taken.refused.reset_seconds
+        raise RateLimitedError(taken.allowances, retry_after_seconds=seconds)
 
-    def _take_shared(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> list[Allowance] | None:
+    def _take_shared(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken | None:
         if self._shared is None or not self._outage.may_ask():
             return None
         try:
-            allowances = _take(self._shared, who, limits, cost)
-        except RateLimitedError:
-            self._outage.end()
-            raise
+            taken = _take(self._shared, who, limits, cost)
         except (StorageError, OSError, ValueError) as error:
             metrics.LIMIT_STORAGE_FAILURES.inc()
             self._outage.begin(type(error.__cause__ or error).__name__)
             return None
         self._outage.end()
-        return allowances
+        return taken
 
     def _counting_here(self) -> RateLimiter:
         # Not before it is needed: it comes with a thread.
@@ -148,13 +155,12 @@ def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
     return Limiter(storage, pause_seconds=settings.pause_seconds)
 
 
-def _take(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem], cost: int) -> list[Allowance]:
-    refusing = next((limit for limit in limits if not limiter.hit(limit, who, cost=cost)), None)
+def _take(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
+    refusing = next(
+        (place for place, limit in enumerate(limits) if not limiter.hit(limit, who, cost=cost)), None
+    )
     allowances = list(_allowances(limiter, who, limits))
-    if refusing is not None:
-        reset = allowances[list(limits).index(refusing)].reset_seconds
-        raise RateLimitedError(allowances, retry_after_seconds=None if cost > refusing.amount else reset)
-    return allowances
+    return _Taken(allowances, None if refusing is None else allowances[refusing])
 
 
 def _allowances(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem]) -> Iterator[Allowance]:

@@ -24,6 +24,7 @@ from content_moderator.classifiers.sampled import Sampler
 from content_moderator.classifiers.viewed import Viewed
 from content_moderator.core.classification import Classifier, ClassifierIdentity
 from content_moderator.core.explanation import Explainer
+from content_moderator.core.policy import Policy
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import Settings
 from content_moderator.urls import checked_url
@@ -77,12 +78,13 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
         has_stand_in=has_stand_in,
     )
     asked: Classifier = WithFallback(probed, Measured(stand_in)) if stand_in else probed
+    policy = settings.policy.build()
     memories = Memories(settings, chosen.identity, _judge(settings, chosen, stand_in))
 
     def line(owner: str = "") -> Line:
         memory = memories.build(owner)
         return Line(
-            classifier=_cached(settings, asked, memory) if memory else asked,
+            classifier=_cached(settings, policy, asked, memory) if memory else asked,
             fresh=Renewing(asked, memory) if memory else asked,
             unremembered=asked,
             memory=memory,
@@ -114,8 +116,7 @@ def _judge(
     return local or stand_in or _embedded(settings)
 
 
-def _cached(settings: Settings, asked: Classifier, memory: Memory) -> Cached:
-    policy = settings.policy.build()
+def _cached(settings: Settings, policy: Policy, asked: Classifier, memory: Memory) -> Cached:
     sampler = Sampler(
         asked,
         rate=settings.cache.similar.sample_rate,

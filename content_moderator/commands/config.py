@@ -20,7 +20,7 @@ from content_moderator.config import MAIN_FILE, config_directory, dump_settings,
 from content_moderator.reloads import ReloadWord, reload_word
 from content_moderator.replacing import replacing
 from content_moderator.settings import SECRETS, Settings
-from content_moderator.tenants import load_tenants, parse_tenants, read_tenants
+from content_moderator.tenants import Tenants, load_tenants
 
 RELOAD_SECONDS: Final = 30
 
@@ -42,12 +42,12 @@ def check(freeze: Path | None) -> None:
     settings = load_settings()
     line = build_line(settings)
     build_gate(settings.auth)
-    load_tenants(settings)
+    tenants = load_tenants(settings)
     build_limiter(settings.limits, settings.limits_password)
     build_audit(settings.audit, settings.audit_secret)
     if freeze is not None:
         freeze.mkdir(parents=True, exist_ok=True)
-        settings = _with_frozen_tenants(_with_frozen_keys(settings, freeze), freeze)
+        settings = _with_frozen_tenants(_with_frozen_keys(settings, freeze), tenants, freeze)
         with replacing(freeze / MAIN_FILE) as fresh:
             fresh.write_text(dump_settings(settings), encoding="utf-8")
     click.echo(f"ok: {config_directory(os.environ)}, classifier {line.classifier.identity.name}")
@@ -70,15 +70,13 @@ def _with_frozen_keys(settings: Settings, freeze: Path) -> Settings:
     return dataclasses.replace(settings, auth=auth)
 
 
-def _with_frozen_tenants(settings: Settings, freeze: Path) -> Settings:
+def _with_frozen_tenants(settings: Settings, tenants: Tenants, freeze: Path) -> Settings:
     """Copy the policies, for the same reason; what is copied is what was checked."""
     if settings.tenants.file is None:
         return settings
-    text = read_tenants(Path(settings.tenants.file))
-    parse_tenants(text, Path(settings.tenants.file), settings)
     copy = freeze / "tenants.yml"
     with replacing(copy) as fresh:
-        fresh.write_text(text, encoding="utf-8")
+        fresh.write_text(tenants.source, encoding="utf-8")
     return dataclasses.replace(
         settings, tenants=dataclasses.replace(settings.tenants, file=str(copy.absolute()))
     )

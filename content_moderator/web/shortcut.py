@@ -18,8 +18,7 @@ import orjson
 import structlog
 
 from content_moderator import metrics
-from content_moderator.access.entrance import Entrance
-from content_moderator.access.key import Scope
+from content_moderator.access.entrance import Admission, Entrance
 from content_moderator.cache.exact import Entry
 from content_moderator.cache.lookup import Lookup
 from content_moderator.cache.memory import Memory
@@ -43,7 +42,6 @@ from content_moderator.web.state import Desks
 
 ENDPOINT: Final = "classify.classify"
 PATH: Final = "/classify"
-SCOPE: Final[Scope] = "classify"
 MAX_BYTES: Final = 16_384
 """Longer bodies are not looked at: hashing them takes as long as what is saved."""
 
@@ -123,7 +121,7 @@ class Shortcut:
         if not _is_plain(environ):
             return self._application(environ, start_response)
         try:
-            admission = self._entrance.admit(environ, SCOPE)
+            admission = self._entrance.admit(environ, "classify")
         except AnswerableError:
             # Flask asks as well, is told the same, and says what is wrong.
             return self._application(environ, start_response)
@@ -137,7 +135,7 @@ class Shortcut:
                 lookup.end("hit")
                 note = _note_of(desk.policy, desk.memory, reading, entry)
                 age_seconds = desk.memory.age(entry)
-                return self._answer(environ, start_response, note, age_seconds, started)
+                return self._answer(environ, start_response, note, age_seconds, started, admission=admission)
         environ["wsgi.input"] = io.BytesIO(body)
         return self._application(environ, start_response)
 
@@ -159,8 +157,9 @@ class Shortcut:
         note: _Note,
         age_seconds: float,
         started: float,
+        *,
+        admission: Admission,
     ) -> list[bytes]:
-        admission = self._entrance.admit(environ, SCOPE)
         request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID"))
         body = b'%b,"request_id":"%b"}\n' % (note.body, request_id.encode())
         outcome = CacheOutcome("exact", 0, age_seconds)
