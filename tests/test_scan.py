@@ -426,6 +426,8 @@ def generate(path: Path) -> tuple[list[int], list[int]]:
 def start(*options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "content_moderator", "scan", "in.jsonl", "-o", "out.jsonl", *options]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    # An interrupt that meets coverage while it holds its lock is lost, and so is the lock.
+    environ.pop("COVERAGE_PROCESS_CONFIG", None)
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
