@@ -183,7 +183,7 @@ def _problem():
     finished = subprocess.run(  # noqa: S603
         command, env=without_metrics, capture_output=True, text=True, check=False
     )
-    return finished.stderr.strip() if finished.returncode else ""
+    return finished.stderr.strip().removeprefix("Error: ") if finished.returncode else ""
 
 
 def _note_reload(problem):
@@ -217,7 +217,7 @@ def on_starting(server):
     os.environ["MODERATOR_RUN_DIR"] = tempfile.mkdtemp(prefix="content-moderator-", dir=_shared_memory)
     if problem := _problem():
         shutil.rmtree(_run(""), ignore_errors=True)
-        sys.exit(problem)
+        sys.exit(f"Error: {problem}")
     _note_reload("")
     _run("metrics").mkdir()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_run("metrics"))
@@ -234,8 +234,8 @@ def on_starting(server):
 
 
 def when_ready(server):
-    """Tell a newcomer where to go."""
-    url = f"http://{bind}"
+    """Tell a newcomer where to go; under systemd that is not what *bind* says."""
+    url = server.LISTENERS[0]
     sys.stdout.write(
         f"content_moderator is ready\n"
         f"  page     {url}/\n"

@@ -18,6 +18,9 @@ from tests.fault_server import unused_port, wait_until
 ROOT = Path(__file__).parent.parent
 WORKERS = 2
 GUNICORN = [sysconfig.get_path("scripts") + "/gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
+# systemd hands a socket over as descriptor 3, and says by the process's own id whom it is for.
+HANDED_OVER = 3
+TAKING_IT = ["sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', "sh"]
 
 
 @dataclass
@@ -113,16 +116,28 @@ def serving(
     command: Sequence[str] = GUNICORN,
     *,
     workers: int = WORKERS,
+    listener: socket.socket | None = None,
 ) -> Iterator[Live]:
-    """Run the service until the block ends; its output goes to *log*."""
-    port = unused_port()
+    """
+    Run the service until the block ends.
+
+    Args:
+        log: Where its output goes.
+        variables: Of its environment.
+        command: That starts it.
+        workers: How many.
+        listener: A socket that it takes over, as from systemd, instead of listening by itself.
+    """
+    port = listener.getsockname()[1] if listener else unused_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            [*TAKING_IT, *command] if listener else command,
             cwd=ROOT,
             env=environment(port, {"WEB_CONCURRENCY": str(workers)} | dict(variables or {})),
             stdout=output,
             stderr=output,
+            pass_fds=[HANDED_OVER] if listener else [],
+            preexec_fn=(lambda: os.dup2(listener.fileno(), HANDED_OVER)) if listener else None,  # noqa: PLW1509
         )
     live = Live(process, port, log)
     try:

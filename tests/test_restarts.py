@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from tests.nginx import Nginx, proxying
 
 SECONDS = 30
 REQUESTS = 20_000
+RESTARTS = 4
 VARIABLES = {
     "MODERATOR__LOGGING__REQUESTS": "false",
     "MODERATOR__HTTP__TRUSTED_PROXIES": "1",
@@ -107,6 +109,28 @@ def test_killed_workers_lose_nothing(both: tuple[Live, Nginx], figure: Callable[
     assert len(kills) >= 8
     wait_until(lambda: len(live.workers()) == 2, seconds=30)
     assert load.asked <= live.metric("classify_total") <= load.asked + tries(nginx)
+
+
+def test_restarts_under_systemd_lose_nothing(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    """Stopped and started as by systemctl: the address is systemd's, and who comes meanwhile waits."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=100) as listener,
+        proxying(tmp_path / "nginx", listener.getsockname()[1]) as nginx,
+        contextlib.ExitStack() as running,
+    ):
+        running.enter_context(serving(tmp_path / "log", VARIABLES, listener=listener))
+        with asking(nginx.port) as load:
+            for restart in range(RESTARTS):
+                time.sleep(2)
+                running.close()
+                running.enter_context(serving(tmp_path / f"log{restart}", VARIABLES, listener=listener))
+            time.sleep(2)
+        figure(
+            f"{load.asked} requests, {RESTARTS} restarts, {tries(nginx)} tried again,"
+            f" {max(load.seconds):.1f} s waited at most, {load.failed} failed"
+        )
+        assert load.failed == {}
+        assert max(load.seconds) > 0.5, "some came while it was down"
 
 
 def test_what_was_begun_is_answered_before_the_end(tmp_path: Path, upstream: FaultServer) -> None:
