@@ -24,6 +24,8 @@ from gunicorn.http.wsgi import Response
 
 _host = os.environ.get("HOST", "127.0.0.1")
 _port = os.environ.get("PORT", "8000")
+_LOADED = "loaded"
+_RETRY_SECONDS = 1.0
 _M_ARENA_MAX = -8  # of glibc's malloc.h; other libraries have no arenas
 _shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
@@ -44,6 +46,10 @@ graceful_timeout = 30
 keepalive = 75
 # Connections kept open in a worker, idle ones included.
 worker_connections = 1000
+# Whom to believe about addresses and schemes is said by http.trusted_proxies alone. gunicorn would take from
+# any process of this machine, so from what a proxy passes on too, that the path begins later than was read.
+forwarder_headers = ""
+secure_scheme_headers = {}
 # The largest that gunicorn takes: the old contract carries the text in the query.
 limit_request_line = 8190
 # Heartbeat files in memory: on a disk a slow write can look like a dead worker.
@@ -176,14 +182,27 @@ def _run(name):
     return Path(os.environ["MODERATOR_RUN_DIR"], name)
 
 
-def _problem():
-    """Check the configuration and freeze it for the workers; give the line that says what is wrong."""
-    command = [sys.executable, "-m", "content_moderator", "config", "check", "--freeze", str(_run("config"))]
+def _take_on(server):
+    """
+    Check the configuration and freeze it for the workers; give the line that says what is wrong.
+
+    Each time in a folder of its own: a worker that starts meanwhile finds all of the old or all of the new.
+    """
+    fresh = _run(f"config-{time.monotonic_ns()}")
+    command = [sys.executable, "-m", "content_moderator", "config", "check", "--freeze", str(fresh)]
     without_metrics = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
     finished = subprocess.run(  # noqa: S603
         command, env=without_metrics, capture_output=True, text=True, check=False
     )
-    return finished.stderr.strip().removeprefix("Error: ") if finished.returncode else ""
+    if finished.returncode:
+        shutil.rmtree(fresh, ignore_errors=True)
+        return finished.stderr.strip().removeprefix("Error: ")
+    server.frozen = fresh
+    # Those of living workers stay: one may just be reading.
+    used = {fresh, *(worker.frozen for worker in server.WORKERS.values())}
+    for outdated in set(_run("").glob("config-*")) - used:
+        shutil.rmtree(outdated, ignore_errors=True)
+    return ""
 
 
 def _note_reload(problem):
@@ -215,7 +234,7 @@ def on_starting(server):
     folder, for the environment stays; the new master of a binary upgrade comes by here and makes its own.
     """
     os.environ["MODERATOR_RUN_DIR"] = tempfile.mkdtemp(prefix="content-moderator-", dir=_shared_memory)
-    if problem := _problem():
+    if problem := _take_on(server):
         shutil.rmtree(_run(""), ignore_errors=True)
         sys.exit(f"Error: {problem}")
     _note_reload("")
@@ -224,7 +243,7 @@ def on_starting(server):
     reload = server.reload
 
     def reload_if_sound():
-        if problem := _problem():
+        if problem := _take_on(server):
             server.log.error("Reload refused, the old configuration stays: %s", problem)
         else:
             reload()
@@ -248,9 +267,10 @@ def when_ready(server):
 
 
 def pre_fork(server, worker):
-    """Give the worker the lowest metric slot that no living worker has."""
+    """Give the worker the lowest metric slot that no living worker has, and the newest settings."""
     taken = {other.metrics_slot for other in server.WORKERS.values()}
     worker.metrics_slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+    worker.frozen = server.frozen
 
 
 def post_fork(server, worker):
@@ -260,10 +280,37 @@ def post_fork(server, worker):
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
     os.environ["MODERATOR_METRICS_SLOT"] = str(worker.metrics_slot)
-    os.environ["MODERATOR_CONFIG_DIR"] = str(_run("config"))
+    os.environ["MODERATOR_CONFIG_DIR"] = str(worker.frozen)
     # What they say is frozen already; again they would lead past the frozen files of keys and policies.
     for name in [name for name in os.environ if name.startswith(("MODERATOR__", "MODERATOR_ENVIRONMENT"))]:
         del os.environ[name]
+    worker.load_wsgi = _patiently(worker.load_wsgi, server.log)
+
+
+def _patiently(load, log):
+    """
+    Have a worker that cannot load the application tried again, once another could.
+
+    Not all that it needs is frozen: a file with a secret, a model, the folder of the audit log may be away
+    for the moment. gunicorn would stop as a whole, with the workers that still answer.
+    """
+
+    def load_or_end():
+        try:
+            load()
+        except Exception as error:
+            if not _run(_LOADED).exists():
+                raise
+            log.error("Worker cannot start and is tried again: %s", error)  # noqa: TRY400  (a line a second)
+            time.sleep(_RETRY_SECONDS)
+            sys.exit(1)
+
+    return load_or_end
+
+
+def post_worker_init(worker):
+    """Take note that the application can be loaded."""
+    _run(_LOADED).touch()
 
 
 def child_exit(server, worker):

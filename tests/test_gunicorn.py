@@ -170,6 +170,60 @@ def test_bad_configuration_at_a_reload_keeps_the_old_one(tmp_path: Path) -> None
         assert classify(live, "hello").status_code == 422, "the next good one is taken"
 
 
+def test_worker_that_cannot_start_ends_nobody_else(tmp_path: Path) -> None:
+    """Not all that a worker needs is frozen; what is away for the moment is waited for."""
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-of-the-tests-own")
+    (tmp_path / "audit").mkdir()
+    variables = {
+        "MODERATOR__AUDIT__FILE": str(tmp_path / "audit" / "lines"),
+        "AUDIT_SECRET_FILE": str(secret),
+    }
+    with serving(tmp_path / "log", variables) as live:
+        secret.rename(tmp_path / "elsewhere")
+        (tmp_path / "audit").rename(tmp_path / "moved")
+        victim, other = sorted(live.workers())
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: live.output.count("Worker cannot start and is tried again") >= 2, seconds=30)
+        assert "AUDIT_SECRET_FILE" in live.output
+        assert other in live.workers()
+        assert {classify(live, "hello").status_code for _ in range(10)} == {200}
+        (tmp_path / "elsewhere").rename(secret)
+        (tmp_path / "moved").rename(tmp_path / "audit")
+        wait_until(lambda: len(live.workers()) == 2 and all(map(run_folder, live.workers())), seconds=30)
+        assert "a-secret-of-the-tests-own" not in live.output
+
+
+def test_path_begins_where_the_proxy_has_read_it(live: Live) -> None:
+    """gunicorn would take from any process of this machine a header that says otherwise."""
+    for name in ("SCRIPT_NAME", "Script-Name"):
+        answer = live.talk(f"GET /x/metrics HTTP/1.1\r\nHost: x\r\n{name}: /x\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 404 ")
+
+
+def test_what_is_taken_on_is_whole_or_not_there(tmp_path: Path) -> None:
+    """Each reload freezes into a folder of its own; those of living workers stay."""
+    config = tmp_path / "config"
+    shutil.copytree(ROOT / "config", config)
+    with serving(tmp_path / "log", {"MODERATOR_CONFIG_DIR": str(config)}) as live:
+
+        def frozen() -> list[Path]:
+            return sorted(live.run_folder().glob("config-*"))
+
+        [first] = frozen()
+        live.reload()
+        before = frozen()
+        assert before[0] == first, "its workers were alive"
+        live.reload()
+        after = frozen()
+        assert first not in after, "they have ended since"
+        assert len(after) == 2
+        (config / "app_conf.yml").write_text("classifier: {name: kangaroo}\n")
+        live.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Reload refused" in live.output)
+        assert frozen() == after
+
+
 def reload_by_command(live: Live, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "content_moderator", "config", "reload", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

@@ -168,6 +168,8 @@ def headers() -> dict[str, Mapping[str, str]]:
             "X-Rewrite-URL": "/metrics",
         },
         "forged prefix": {"X-Forwarded-Prefix": "//evil.example", "X-Script-Name": "/x"},
+        "gunicorn's own": {"SCRIPT_NAME": "/zz", "PATH_INFO": "/metrics", "REMOTE_ADDR": "127.0.0.1"},
+        "schemes that differ": {"X-Forwarded-Protocol": "ssl", "X-Forwarded-Ssl": "on"},
         "method override": {"X-HTTP-Method-Override": "DELETE"},
         "cookie": {"Cookie": "a=b; " * 1000},
         "te": {"TE": "trailers, deflate;q=0.5"},
