@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import requests
 from flask.testing import FlaskClient
+from limits import RateLimitItem
 from werkzeug.test import TestResponse
 
+from content_moderator import metrics
 from content_moderator.access.entrance import network_of
 from content_moderator.access.key import make_key
 from content_moderator.access.keyring import Keyring
@@ -114,6 +116,14 @@ def test_tightest_of_several_limits_is_told(tmp_path: Path) -> None:
     answer = ask(client_with(tmp_path, rate="100/second; 2/5 minute"))
     assert answer.headers["RateLimit-Policy"] == '"per-second";q=100;w=1, "per-5-minute";q=2;w=300'
     assert answer.headers["x-ratelimit-limit-requests"] == "2"
+
+
+def test_asking_too_fast_costs_nothing_of_the_day(tmp_path: Path) -> None:
+    """Whatever the order in which they are written: the shortest window refuses first."""
+    client = client_with(tmp_path, rate="20/day; 2/hour")
+    answers = [ask(client) for _ in range(10)]
+    assert [answer.status_code for answer in answers] == [200] * 2 + [429] * 8
+    assert '"per-day";r=18;' in answers[-1].headers["RateLimit"]
 
 
 TENANTS = """
@@ -222,12 +232,23 @@ def test_several_count_together_on_a_server(server: RedisServer) -> None:
         assert all(0 < redis.ttl(name) <= 7200 for name in names)
 
 
-def takes(limiter: Limiter, who: str = "tenant:a") -> bool:
+def takes(limiter: Limiter, who: str = "tenant:a", limits: Sequence[RateLimitItem] = HOUR) -> bool:
     try:
-        limiter.take(who, HOUR)
+        limiter.take(who, limits)
     except RateLimitedError:
         return False
     return True
+
+
+def test_more_who_ask_than_connections_still_count_together(server: RedisServer) -> None:
+    """Who finds no connection free waits for one, and does not begin to count alone."""
+    limiter = build_limiter(LimitsSettings(url=server.url, timeout_seconds=5, max_connections=2), None)
+    limits = parse_limits("100/hour", "x")
+    before = metrics.LIMIT_STORAGE_FAILURES._value.get()
+    with ThreadPoolExecutor(16) as pool:
+        admitted = list(pool.map(lambda _: takes(limiter, limits=limits), range(400)))
+    assert metrics.LIMIT_STORAGE_FAILURES._value.get() == before
+    assert admitted.count(True) == 100
 
 
 def test_server_that_is_gone_is_no_error(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -63,7 +63,8 @@ def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
         raise ConfigurationError(f"{key}: must be like 600/minute, or 10/second; 20000/day") from error
     if not all(limit.amount > 0 and limit.get_expiry() > 0 for limit in found):
         raise ConfigurationError(f"{key}: must be more than 0")
-    return found
+    # They are taken from in this order: who asks too fast is not to lose what is left of the day.
+    return tuple(sorted(found, key=RateLimitItem.get_expiry))
 
 
 class Limiter:
@@ -150,6 +151,8 @@ def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
         max_connections=settings.max_connections,
         password=password,
         password_name="LIMITS_PASSWORD",  # noqa: S106  (where it belongs)
+        # To be without a connection for a moment is no reason to count alone.
+        waiting=True,
     )
     storage = RedisStorage(settings.url, connection_pool=pool, key_prefix=PREFIX, wrap_exceptions=True)
     return Limiter(storage, pause_seconds=settings.pause_seconds)
