@@ -432,6 +432,23 @@ def test_many_who_wait_fetch_once() -> None:
     assert (len(found), provider.asked) == (20, 1)
 
 
+def test_who_comes_late_does_not_wait_as_long_again() -> None:
+    """A provider that hangs, and tokens with made-up key names, would else hold every thread up."""
+    provider = Provider(published(("a", RSA, "RS256")))
+    provider.gate.clear()
+    keys = provider.keys(timeout_seconds=60)
+    keys._refresh(wait=False)
+    wait_until(lambda: provider.asked == 1)
+    provider.now += 60
+    started = time.monotonic()
+    with pytest.raises(IdentityProviderUnavailableError):
+        keys.key("made up", "RS256")
+    assert time.monotonic() - started < 5
+    assert provider.asked == 1, "it is still on its way"
+    provider.gate.set()
+    wait_until(lambda: keys._known("a", "RS256") is not None)
+
+
 def test_fetch_that_never_ends_holds_nobody_up() -> None:
     provider = Provider(published(("a", RSA, "RS256")))
     provider.gate.clear()

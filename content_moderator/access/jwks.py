@@ -157,8 +157,10 @@ class PublishedKeys:
                 self._fetching = threading.Event()
                 threading.Thread(target=self._renew, args=(self._fetching,), daemon=True).start()
             done = self._fetching
-        if wait:
-            done.wait(self._settings.timeout_seconds)
+            # However long it takes: who comes late waits for what is left, and not as long again.
+            left = self._tried_at + self._settings.timeout_seconds - self._clock()
+        if wait and left > 0:
+            done.wait(left)
 
     def _renew(self, done: threading.Event) -> None:
         try:
