@@ -91,7 +91,11 @@ class AuditLog:
             "text_hash": None if text is None else self.hash(text),
         }
         record = logging.LogRecord("audit", logging.INFO, "", 0, orjson.dumps(line).decode(), None, None)
-        self._handler.handle(record)
+        try:
+            self._handler.handle(record)
+        except OSError:
+            # A file that has to be opened anew and cannot: WatchedFileHandler does not look after that.
+            _told(record)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -171,6 +171,24 @@ def test_line_that_cannot_be_written_stops_no_answer(
     assert "canary" not in said.out + said.err
 
 
+def test_folder_that_is_gone_stops_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    audited = Audited(folder)
+    folder.rename(tmp_path / "elsewhere")
+    before = metrics.AUDIT_FAILURES._value.get()
+    for _ in range(2):
+        assert audited.client.post("/classify", json={"text": CANARY}).status_code == 200
+    assert metrics.AUDIT_FAILURES._value.get() == before + 2
+    said = capsys.readouterr()
+    assert "audit_not_written" in said.out
+    assert "canary" not in said.out + said.err
+    folder.mkdir()
+    audited.client.post("/classify", json={"text": "one"})
+    assert [line["text_hash"] for line in audited.lines()] == [hash_of("one")], "it goes on by itself"
+    audited.close()
+
+
 def test_settings_are_checked(tmp_path: Path) -> None:
     assert build_audit(AuditSettings(), None) is None
     with pytest.raises(ConfigurationError, match="AUDIT_SECRET: missing"):
