@@ -256,6 +256,14 @@ def test_key_is_made_shown_once_listed_and_revoked(here: Path) -> None:
     assert "revoked" in run("list").output
 
 
+def test_list_shows_tenants_as_they_are_called(here: Path) -> None:
+    tenants = ["[bold]", ":smile:", "a" * 128]
+    for tenant in tenants:
+        run("create", "--tenant", tenant)
+    cells = [line.split("│")[2].strip() for line in run("list").output.splitlines() if "│" in line]
+    assert "".join(cells) == "".join(tenants)
+
+
 def test_keys_made_at_once_are_all_kept(here: Path) -> None:
     command = [sys.executable, "-m", "content_moderator", "keys", "create", "--tenant", "forum"]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}

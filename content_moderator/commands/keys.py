@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from content_moderator.access.key import SCOPES, Scope, make_key
 from content_moderator.access.keyring import TENANT, Keyring
@@ -55,11 +55,12 @@ def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
 @plain_errors
 def show() -> None:
     """List the keys; they themselves are known to nobody."""
-    table = Table("id", "tenant", "scopes", "created", "")
+    table = Table("id", Column("tenant", overflow="fold"), "scopes", "created", "")
     for key in Keyring.load(_path()).keys.values():
         state = "revoked" if key.revoked else ""
         table.add_row(key.id, key.tenant, " ".join(key.scopes), key.created, state)
-    Console().print(table)
+    # A tenant may be called [bold] or :smile:, and is shown so.
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 @keys.command()
