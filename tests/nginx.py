@@ -41,7 +41,12 @@ class Nginx:
 
 @contextmanager
 def proxying(
-    folder: Path, service: int, *, tls: Path | None = None, patience_seconds: int | None = None
+    folder: Path,
+    service: int,
+    *,
+    tls: Path | None = None,
+    patience_seconds: int | None = None,
+    more: str = "",
 ) -> Iterator[Nginx]:
     """
     Run nginx in front of the service on port *service* until the block ends.
@@ -53,6 +58,7 @@ def proxying(
         service: The service's port.
         patience_seconds: For a client that falls silent, instead of what is shipped.
         tls: A folder with fullchain.pem and privkey.pem, to serve by TLS.
+        more: Lines for the section ``server``.
     """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -69,6 +75,8 @@ def proxying(
         secure = "".join(line for line in lines if not line.startswith("#"))
         secure = secure.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/nginx/tls", str(tls))
         site = site.replace(listen, secure)
+    assert site.count("    server_tokens off;\n") == 1
+    site = site.replace("    server_tokens off;\n", f"    server_tokens off;\n{more}")
     if patience_seconds is not None:
         assert site.count("10s;") == 3
         site = site.replace("10s;", f"{patience_seconds}s;")

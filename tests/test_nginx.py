@@ -14,7 +14,7 @@ import trustme
 
 from content_moderator.settings import HttpSettings
 from tests.fault_server import unused_port, wait_until
-from tests.live import Live, serving, talk
+from tests.live import ROOT, Live, serving, talk
 from tests.nginx import FILES, Nginx, proxying
 
 BODY = b'{"text": "hello"}'
@@ -159,6 +159,26 @@ def test_callers_behind_a_trusted_proxy_are_told_apart(tmp_path: Path) -> None:
             for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "203.0.113.9, 192.0.2.2")
         ]
     assert codes == [200, 200, 429, 429], "of a list the last one counts"
+
+
+def test_callers_behind_a_load_balancer_are_told_apart(tmp_path: Path) -> None:
+    """By the lines that docs/deploy.md gives, of which only the load balancer's address is changed."""
+    found = re.search(r"```nginx\n(.*?)```", (ROOT / "docs" / "deploy.md").read_text(), re.DOTALL)
+    assert found is not None
+    assert found[1].count("192.0.2.0/24") == 1
+    lines = found[1].replace("192.0.2.0/24", "127.0.0.1")
+    variables = {"MODERATOR__HTTP__TRUSTED_PROXIES": "1", "MODERATOR__LIMITS__RATE": "1/hour"}
+    with (
+        serving(tmp_path / "log", variables, workers=1) as live,
+        proxying(tmp_path / "nginx", live.port, more=lines) as running,
+    ):
+        codes = [
+            requests.post(
+                f"{running.url}/classify", json={"text": "a"}, headers={"X-Forwarded-For": said}, timeout=20
+            ).status_code
+            for said in ("203.0.113.1", "203.0.113.2", "203.0.113.1", "198.51.100.7, 203.0.113.2")
+        ]
+    assert codes == [200, 200, 429, 429], "what a caller writes there itself stands further left"
 
 
 def test_neither_log_holds_text_or_query(nginx: Nginx, live: Live) -> None:
