@@ -105,8 +105,14 @@ def run_folder(worker: int) -> Path | None:
 
 
 def environment(port: int, variables: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment of a service: this process's, the port, and what a test sets."""
-    return os.environ | {"PORT": str(port), "THREADS": "8"} | dict(variables)
+    """
+    Give the environment of a service: this process's, the port, and what a test sets.
+
+    Coverage stays out of it: what is shown of a service is shown at the speed that its users have, and all of
+    it but processes and sockets is tested inside this process too.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    return inherited | {"PORT": str(port), "THREADS": "8"} | dict(variables)
 
 
 @contextmanager
