@@ -26,6 +26,7 @@ _host = os.environ.get("HOST", "127.0.0.1")
 _port = os.environ.get("PORT", "8000")
 _LOADED = "loaded"
 _RETRY_SECONDS = 1.0
+_CHECK_SECONDS = 25.0
 _M_ARENA_MAX = -8  # of glibc's malloc.h; other libraries have no arenas
 _shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
@@ -191,12 +192,19 @@ def _take_on(server):
     fresh = _run(f"config-{time.monotonic_ns()}")
     command = [sys.executable, "-m", "content_moderator", "config", "check", "--freeze", str(fresh)]
     without_metrics = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
-    finished = subprocess.run(  # noqa: S603
-        command, env=without_metrics, capture_output=True, text=True, check=False
-    )
-    if finished.returncode:
+    try:
+        # The master can do nothing else meanwhile: a file on a disk that hangs must not hold it for ever.
+        finished = subprocess.run(  # noqa: S603
+            command, env=without_metrics, capture_output=True, text=True, timeout=_CHECK_SECONDS, check=False
+        )
+        # One that was killed, for want of memory say, has said nothing.
+        said = finished.stderr.strip().removeprefix("Error: ") or "the check of the configuration was killed"
+        problem = said if finished.returncode else ""
+    except subprocess.TimeoutExpired:
+        problem = f"the configuration could not be read in {_CHECK_SECONDS:g} seconds"
+    if problem:
         shutil.rmtree(fresh, ignore_errors=True)
-        return finished.stderr.strip().removeprefix("Error: ")
+        return problem
     server.frozen = fresh
     # Those of living workers stay: one may just be reading.
     used = {fresh, *(worker.frozen for worker in server.WORKERS.values())}

@@ -1,5 +1,6 @@
 """The real server: processes, signals, sockets."""
 
+import importlib.util
 import json
 import os
 import runpy
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -222,6 +224,22 @@ def test_what_is_taken_on_is_whole_or_not_there(tmp_path: Path) -> None:
         live.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "Reload refused" in live.output)
         assert frozen() == after
+
+
+def test_file_that_hangs_does_not_hold_the_master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("settings_of_gunicorn", ROOT / "gunicorn.conf.py")
+    assert spec is not None
+    assert spec.loader is not None
+    settings = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(settings)
+    os.mkfifo(tmp_path / "tenants.yml")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MODERATOR_RUN_DIR", str(tmp_path))
+    monkeypatch.setenv("MODERATOR__TENANTS__FILE", str(tmp_path / "tenants.yml"))
+    monkeypatch.setattr(settings, "_CHECK_SECONDS", 3.0)
+    problem = settings._take_on(SimpleNamespace(WORKERS={}))
+    assert problem == "the configuration could not be read in 3 seconds"
+    assert not list(tmp_path.glob("config-*"))
 
 
 def reload_by_command(live: Live, *arguments: str) -> subprocess.CompletedProcess[str]:
