@@ -34,6 +34,12 @@ def found(text: str, terms: Terms = TERMS) -> list[str]:
         pytest.param("what a g r u m b i t is", ["grumbit"], id="spaced"),
         pytest.param("f-r-e-e-p-i-l-l-s", ["free pills"], id="spaced, two words"),
         pytest.param("gruuuumbit", ["grumbit"], id="stretched"),
+        pytest.param("freeee pilllls", ["free pills"], id="stretched, where two are right"),
+        pytest.param("frreeee pills", [], id="two where one is right"),
+        pytest.param("they plooooonked it", ["plonk*"], id="stretched, any ending"),
+        pytest.param("fr33 p1lls", ["free pills"], id="digits at the end"),
+        pytest.param("FREE_PILLS, __free__pills__", ["free pills"], id="underscores"),
+        pytest.param("pills, freeee pills, grumbit", ["free pills", "grumbit"], id="stretched, in order"),
         pytest.param("gru\u0301mbit", ["grumbit"], id="accents"),
         pytest.param("grumbits", [], id="another word"),
         pytest.param("free   pills", ["free pills"], id="white space"),
@@ -52,6 +58,41 @@ def found(text: str, terms: Terms = TERMS) -> list[str]:
 )
 def test_finds(text: str, expected: list[str]) -> None:
     assert found(text) == expected
+
+
+SHORT = Terms({"block": ["kkk", "xxx*", "ass", "sex", "fr33"], "allow": ["cool runnings"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("ok k thanks", [], id="one letter is not three"),
+        pytest.param("the KKK", ["kkk"], id="three letters"),
+        pytest.param("kkkkkk", ["kkk"], id="more than three"),
+        pytest.param("k k k", ["kkk"], id="three letters, spaced"),
+        pytest.param("xxxvideos", ["xxx*"], id="three letters and any others"),
+        pytest.param("x xx vx", [], id="fewer"),
+        pytest.param("as if, asss", ["ass"], id="two letters are not one"),
+        pytest.param("45s on the A55, 55s, 5s", [], id="seconds and roads"),
+        pytest.param("5ex", ["sex"], id="a digit first"),
+        pytest.param("fr33", ["fr33"], id="listed with its digits"),
+        pytest.param("free", [], id="without the digits that are listed"),
+    ],
+)
+def test_short_terms_are_found_and_not_more(text: str, expected: list[str]) -> None:
+    assert found(text, SHORT) == expected
+
+
+def test_disguised_allowed_terms_are_blanked_too() -> None:
+    assert SHORT.read("the cooool_runnings film").text == "the                 film"
+    assert SHORT.read("the coool runnnings film").text == "the                 film"
+
+
+@pytest.mark.parametrize("piece", ["a", "aaab", "ab", "kkk ", "x" * 50 + " ", "a_", "k.", "fr333"])
+def test_stretched_letters_take_linear_time(piece: str) -> None:
+    """A quadratic step would take minutes."""
+    for length in (20_000, 200_000):
+        SHORT.read(piece * (length // len(piece)))
 
 
 def test_allowed_terms_are_blanked_in_place() -> None:

@@ -1,14 +1,15 @@
 """Terms that a community does not want, or does not mind, however they are written."""
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 import ahocorasick
 
 from content_moderator.core.alignment import places_of_words
-from content_moderator.core.text import normalise, rewrites_knowing, words_of
+from content_moderator.core.known import Known
+from content_moderator.core.text import REWRITES, normalise, rewrites_knowing, words_of
 
 TermAction = Literal["allow", "review", "block"]
 
@@ -82,7 +83,7 @@ class Terms:
                     raise ValueError(f"{term!r} is also in {other.action}, as {other.term!r}")
         self.count = len(known)
         self.listed = {action: tuple(listed.get(action, ())) for action in _SEVERITY}
-        self._rewrites = rewrites_knowing({word for pattern in known for word in pattern.split()})
+        self._rewrites = rewrites_knowing(Known(word for pattern in known for word in pattern.split()))
         self._automaton: Any = ahocorasick.Automaton()
         for pattern, match in known.items():
             self._automaton.add_word(pattern, (pattern, match))
@@ -93,7 +94,7 @@ class Terms:
         """Read a cleaned text."""
         if not self.count:
             return Reading(text)
-        found = list(self._find(text))
+        found = sorted(self._find(text), key=lambda each: each.last)
         allowed = [each for each in found if each.match.action == "allow"]
         reach = _reach(allowed)
         matches = dict.fromkeys(
@@ -107,13 +108,23 @@ class Terms:
         return Reading(text, tuple(matches), masked=True, exempt=True)
 
     def _find(self, text: str) -> Iterator[_Found]:
-        joined = f" {' '.join(words_of(normalise(text, self._rewrites)))} "
+        *others, (stretched, unstretch) = self._rewrites
+        normalised = normalise(text, tuple(others))
+        yield from self._find_among(words_of(normalised))
+        if stretched.search(normalised):
+            # Both ways: "kkk" is a term, and in "freeee" is one.
+            yield from self._find_among(words_of(stretched.sub(unstretch, normalised)))
+
+    def _find_among(self, words: Sequence[str]) -> Iterator[_Found]:
+        parts = [(part, place) for place, word in enumerate(words) for part in _parts(word)]
+        joined = f" {' '.join(part for part, _ in parts)} "
         hits = [(end, *value) for end, value in self._automaton.iter(joined)]
         spaces = [place for place, character in enumerate(joined) if character == " "] if hits else []
         for end, pattern, match in hits:
             begin = end + 1 - len(pattern.lstrip())
             first = bisect.bisect(spaces, begin) - 1
-            yield _Found(match, first, first + pattern.strip().count(" "))
+            last = first + pattern.strip().count(" ")
+            yield _Found(match, parts[first][1], parts[last][1])
 
     def _without(self, text: str, found: Iterable[_Found]) -> str:
         """Blank the words that were found."""
@@ -135,6 +146,11 @@ def _reach(found: Iterable[_Found]) -> Callable[[int], int]:
     return lambda word: lasts[place - 1] if (place := bisect.bisect(firsts, word)) else -1
 
 
+def _parts(word: str) -> list[str]:
+    """Divide a word at underscores, which are letters to regular expressions and not to people."""
+    return list(filter(None, word.split("_"))) if "_" in word else [word]
+
+
 def pattern_of(term: str) -> str:
     """
     Make what is looked for among the words of a text, which stand between single spaces.
@@ -142,7 +158,9 @@ def pattern_of(term: str) -> str:
     Raises:
         ValueError: The term has no word.
     """
-    words = words_of(normalise(term.strip(_ANY_LETTERS)))
+    # Letters that stand in a row stay: "kkk" is a term, and "k" is another.
+    normalised = normalise(term.strip(_ANY_LETTERS), REWRITES[:-1])
+    words = [part for word in words_of(normalised) for part in _parts(word)]
     if not words:
         raise ValueError(f"{term!r} has no letter, digit or emoji")
     before = "" if term.startswith(_ANY_LETTERS) else " "

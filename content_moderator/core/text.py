@@ -7,6 +7,7 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from content_moderator.core.known import Known
 from content_moderator.core.spacing import words_in
 
 CLEANING_VERSION: Final = "1"
@@ -143,20 +144,31 @@ def confusables() -> dict[int, str]:
     return {int(code, 16): latin for code, latin in pairs}
 
 
-def rewrites_knowing(known: Container[str]) -> Rewrites:
-    """Give ``REWRITES``, but with further words that spaced-out letters may be."""
-    return ((_SPACED, partial(_join_letters, known=known)), *REWRITES[1:])
+def rewrites_knowing(known: Known) -> Rewrites:
+    """Give ``REWRITES``, but with words that spaced or stretched letters, or digits, may stand for."""
+    return (
+        (_SPACED, partial(_join_letters, known=known)),
+        (_MIXED_TOKEN, partial(_undo_leet, known=known)),
+        (_STRETCHED_WORD, partial(_unstretch, known=known)),
+    )
 
 
 def _join_letters(run: re.Match[str], known: Container[str] = ()) -> str:
     return words_in(run[0].replace(run[1], ""), known)
 
 
-def _undo_leet(token: re.Match[str]) -> str:
+def _undo_leet(token: re.Match[str], known: Container[str] = ()) -> str:
     word = token[0].rstrip("!|+")
-    if not _LATIN.search(word) or _NUMBER_WITH_UNIT.fullmatch(word):
+    plain = word.translate(_LEET)
+    if not _LATIN.search(word) or word in known:
         return token[0]
-    return word.translate(_LEET) + token[0][len(word) :]
+    if _NUMBER_WITH_UNIT.fullmatch(word) and not (_MOSTLY_LETTERS.fullmatch(word) and plain in known):
+        return token[0]
+    return plain + token[0][len(word) :]
+
+
+def _unstretch(word: re.Match[str], known: Known) -> str:
+    return known.unstretched(word[0]) or _STRETCHED.sub(r"\1", word[0])
 
 
 # Each becomes more than MAX_EXPANSION characters under NFKC. U+FDFA becomes 18: a few thousand of it would
@@ -180,11 +192,15 @@ _SPACED: Final = re.compile(rf"{_LONE}([ .\-_*/]){_LONE}(?:\1{_LONE})+")
 # each character is looked at once: "ababab..." without either takes quadratic time.
 _MIXED_TOKEN: Final = re.compile(r"(?<![a-z0-9@$!|+])[a-z]*+[0-9@$!|+][a-z0-9@$!|+]*+")
 _NUMBER_WITH_UNIT: Final = re.compile(r"[0-9]++[a-z]{1,3}|[a-z]++[0-9]{2,}")
+# "5ex" and "fr33" may be words; "45s" and "a55" are seconds and a road.
+_MOSTLY_LETTERS: Final = re.compile(r"[0-9][a-z]{2,}|[a-z]{2,}[0-9]{2}|[a-z]{3,}[0-9]{3}")
 _SENTENCE: Final = re.compile(
     rf"\S(?:[^.!?\u2026\u3002\n]|[.!?\u2026\u3002](?!\s)){{0,{MAX_SENTENCE_CHARS}}}+[.!?\u2026\u3002]?\S*+"
 )
 _LEET: Final = str.maketrans("0134578@$!|+", "oieastbasiit")
 _STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
+# Linear as the above: letters are looked at from the first of a word only.
+_STRETCHED_WORD: Final = re.compile(r"(?<![a-z])[a-z]*?([a-z])\1{2}[a-z]*+")
 WORD: Final = re.compile(r"[\w'\U0001f300-\U0001faff]+")
 
 REWRITES: Final[Rewrites] = (
@@ -192,4 +208,4 @@ REWRITES: Final[Rewrites] = (
     (_MIXED_TOKEN, _undo_leet),
     (_STRETCHED, r"\1"),
 )
-"""What is done to lower-case text, in this order."""
+"""What is done to lower-case text, in this order; the last leaves the number of words as it is."""
