@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -213,20 +214,12 @@ def _take_on(server):
     return ""
 
 
-def _note_reload(problem):
+def _note_reload(problem, begun):
     """Leave word of how the settings were taken on, for /metrics and for content-moderator config reload."""
     path = _run("reload.json")
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        before = {"count": -1, "taken_on": None}
-    now = time.time()
-    word = {
-        "pid": os.getpid(),
-        "count": before["count"] + 1,
-        "problem": problem,
-        "taken_on": before["taken_on"] if problem else now,
-    }
+    word = {"pid": os.getpid(), "begun": begun, "problem": problem, "taken_on": time.time()}
+    if problem:
+        word["taken_on"] = json.loads(path.read_text(encoding="utf-8"))["taken_on"]
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(word), encoding="utf-8")
     fresh.replace(path)
@@ -242,22 +235,49 @@ def on_starting(server):
     folder, for the environment stays; the new master of a binary upgrade comes by here and makes its own.
     """
     os.environ["MODERATOR_RUN_DIR"] = tempfile.mkdtemp(prefix="content-moderator-", dir=_shared_memory)
+    begun = time.monotonic()
     if problem := _take_on(server):
         shutil.rmtree(_run(""), ignore_errors=True)
         sys.exit(f"Error: {problem}")
-    _note_reload("")
+    _note_reload("", begun)
     _run("metrics").mkdir()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_run("metrics"))
-    reload = server.reload
+    server.reload = _only_if_sound(server, server.reload)
+    server.signal = _once(server, server.signal)
+
+
+def _only_if_sound(server, reload):
+    """Have a reload change nothing if the new configuration is bad."""
 
     def reload_if_sound():
+        server.reload_waits = False
+        begun = time.monotonic()
         if problem := _take_on(server):
             server.log.error("Reload refused, the old configuration stays: %s", problem)
         else:
             reload()
-        _note_reload(problem)
+        _note_reload(problem, begun)
 
-    server.reload = reload_if_sound
+    return reload_if_sound
+
+
+def _once(server, queue):
+    """
+    Have reloads that are asked for while one waits be that one, which will read all that has changed.
+
+    Each takes a second or two, and gunicorn hears of nothing else before it has done all of them: a script
+    that asks too often would keep it from stopping.
+    """
+    server.reload_waits = False
+
+    def queue_once(number, frame):
+        if number == signal.SIGHUP:
+            if server.reload_waits:
+                return
+            server.reload_waits = True
+        queue(number, frame)
+
+    return queue_once
 
 
 def when_ready(server):

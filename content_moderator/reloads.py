@@ -12,13 +12,13 @@ class ReloadWord(TypedDict):
 
     Args:
         pid: Its own.
-        count: How often it has been asked to reload.
+        begun: When it began to read them, in seconds of the machine's monotonic clock.
         problem: Why it refused the last time; empty if it did not.
         taken_on: When the settings in force were taken on, in seconds since 1970.
     """
 
     pid: int
-    count: int
+    begun: float
     problem: str
     taken_on: float
 

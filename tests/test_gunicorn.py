@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -201,6 +202,17 @@ def test_path_begins_where_the_proxy_has_read_it(live: Live) -> None:
     for name in ("SCRIPT_NAME", "Script-Name"):
         answer = live.talk(f"GET /x/metrics HTTP/1.1\r\nHost: x\r\n{name}: /x\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 404 ")
+
+
+def test_reloads_that_wait_are_one(tmp_path: Path) -> None:
+    """A script that asks for very many keeps it neither from reading the last change nor from stopping."""
+    with serving(tmp_path / "log") as live:
+        for _ in range(50):
+            live.process.send_signal(signal.SIGHUP)
+            time.sleep(0.01)
+        live.process.send_signal(signal.SIGTERM)
+        assert live.process.wait(20) == 0
+        assert 1 <= live.output.count("Handling signal: hup") <= 3
 
 
 def test_what_is_taken_on_is_whole_or_not_there(tmp_path: Path) -> None:

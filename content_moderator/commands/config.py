@@ -22,7 +22,8 @@ from content_moderator.replacing import replacing
 from content_moderator.settings import SECRETS, Settings
 from content_moderator.tenants import Tenants, load_tenants
 
-RELOAD_SECONDS: Final = 30
+RELOAD_SECONDS: Final = 60
+"""More than two checks may take (see gunicorn.conf.py): one may be under way."""
 
 
 @click.group()
@@ -88,10 +89,11 @@ def _with_frozen_tenants(settings: Settings, tenants: Tenants, freeze: Path) -> 
 def reload(pid: int | None) -> None:
     """Have the running service read its settings, keys and policies anew; if they are bad, the old stay."""
     folder, before = _running(pid)
+    asked = time.monotonic()
     os.kill(before["pid"], signal.SIGHUP)
-    ends = time.monotonic() + RELOAD_SECONDS
-    while (word := reload_word(str(folder))) and word["count"] == before["count"]:
-        if time.monotonic() > ends:
+    # One that was under way already may have read a file before it was changed.
+    while (word := reload_word(str(folder))) and word["begun"] < asked:
+        if time.monotonic() > asked + RELOAD_SECONDS:
             raise click.ClickException(f"process {before['pid']} did not answer in {RELOAD_SECONDS} seconds")
         time.sleep(0.1)
     if word is None:
