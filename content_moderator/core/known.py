@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Final
 
-STRETCHED: Final = 3
+MANY: Final = 3
 """So many times the same letter are one that was stretched; words have two of the same."""
 
 
@@ -34,7 +34,7 @@ class Known:
         """
         runs = _runs(word)
         for each in self._by_shape.get(_shape(word), ()):
-            if all(shown in {STRETCHED, meant} for shown, meant in zip(runs, _runs(each), strict=True)):
+            if all(shown in {MANY, meant} for shown, meant in zip(runs, _runs(each), strict=True)):
                 return each
         return None
 
@@ -44,5 +44,5 @@ def _shape(word: str) -> str:
 
 
 def _runs(word: str) -> list[int]:
-    """Count how often each letter stands there in a row, ``STRETCHED`` at most."""
-    return [min(STRETCHED, sum(1 for _ in run)) for _, run in itertools.groupby(word)]
+    """Count how often each letter stands there in a row, ``MANY`` at most."""
+    return [min(MANY, sum(1 for _ in run)) for _, run in itertools.groupby(word)]

@@ -9,7 +9,7 @@ import ahocorasick
 
 from content_moderator.core.alignment import places_of_words
 from content_moderator.core.known import Known
-from content_moderator.core.text import REWRITES, normalise, rewrites_knowing, words_of
+from content_moderator.core.text import REWRITES, STRETCHED, normalise, rewrites_knowing, words_of
 
 TermAction = Literal["allow", "review", "block"]
 
@@ -110,21 +110,24 @@ class Terms:
     def _find(self, text: str) -> Iterator[_Found]:
         *others, (stretched, unstretch) = self._rewrites
         normalised = normalise(text, tuple(others))
-        yield from self._find_among(words_of(normalised))
-        if stretched.search(normalised):
+        yield from self._find_among(normalised)
+        if STRETCHED.search(normalised):
             # Both ways: "kkk" is a term, and in "freeee" is one.
-            yield from self._find_among(words_of(stretched.sub(unstretch, normalised)))
+            yield from self._find_among(stretched.sub(unstretch, normalised))
 
-    def _find_among(self, words: Sequence[str]) -> Iterator[_Found]:
-        parts = [(part, place) for place, word in enumerate(words) for part in _parts(word)]
-        joined = f" {' '.join(part for part, _ in parts)} "
+    def _find_among(self, normalised: str) -> Iterator[_Found]:
+        words = words_of(normalised)
+        places: Sequence[int] = range(len(words))
+        if "_" in normalised:
+            parts = [(part, place) for place, word in enumerate(words) for part in _parts(word)]
+            words, places = [part for part, _ in parts], [place for _, place in parts]
+        joined = f" {' '.join(words)} "
         hits = [(end, *value) for end, value in self._automaton.iter(joined)]
         spaces = [place for place, character in enumerate(joined) if character == " "] if hits else []
         for end, pattern, match in hits:
             begin = end + 1 - len(pattern.lstrip())
             first = bisect.bisect(spaces, begin) - 1
-            last = first + pattern.strip().count(" ")
-            yield _Found(match, parts[first][1], parts[last][1])
+            yield _Found(match, places[first], places[first + pattern.strip().count(" ")])
 
     def _without(self, text: str, found: Iterable[_Found]) -> str:
         """Blank the words that were found."""
@@ -148,7 +151,7 @@ def _reach(found: Iterable[_Found]) -> Callable[[int], int]:
 
 def _parts(word: str) -> list[str]:
     """Divide a word at underscores, which are letters to regular expressions and not to people."""
-    return list(filter(None, word.split("_"))) if "_" in word else [word]
+    return list(filter(None, word.split("_")))
 
 
 def pattern_of(term: str) -> str:

@@ -168,7 +168,7 @@ def _undo_leet(token: re.Match[str], known: Container[str] = ()) -> str:
 
 
 def _unstretch(word: re.Match[str], known: Known) -> str:
-    return known.unstretched(word[0]) or _STRETCHED.sub(r"\1", word[0])
+    return known.unstretched(word[0]) or STRETCHED.sub(r"\1", word[0])
 
 
 # Each becomes more than MAX_EXPANSION characters under NFKC. U+FDFA becomes 18: a few thousand of it would
@@ -198,7 +198,7 @@ _SENTENCE: Final = re.compile(
     rf"\S(?:[^.!?\u2026\u3002\n]|[.!?\u2026\u3002](?!\s)){{0,{MAX_SENTENCE_CHARS}}}+[.!?\u2026\u3002]?\S*+"
 )
 _LEET: Final = str.maketrans("0134578@$!|+", "oieastbasiit")
-_STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
+STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
 # Linear as the above: letters are looked at from the first of a word only.
 _STRETCHED_WORD: Final = re.compile(r"(?<![a-z])[a-z]*?([a-z])\1{2}[a-z]*+")
 WORD: Final = re.compile(r"[\w'\U0001f300-\U0001faff]+")
@@ -206,6 +206,6 @@ WORD: Final = re.compile(r"[\w'\U0001f300-\U0001faff]+")
 REWRITES: Final[Rewrites] = (
     (_SPACED, _join_letters),
     (_MIXED_TOKEN, _undo_leet),
-    (_STRETCHED, r"\1"),
+    (STRETCHED, r"\1"),
 )
 """What is done to lower-case text, in this order; the last leaves the number of words as it is."""
