@@ -163,7 +163,9 @@ def test_key_is_good_for_its_scopes_only(keys: Keys) -> None:
     for path, key in [("/classify", metrics), ("/v1/moderations", metrics)]:
         refused = client.post(path, json=TEXT, headers=bearer(key))
         assert (refused.status_code, refused.get_json()["code"]) == (403, "scope_missing")
-    assert client.get("/metrics", headers=bearer(classify)).status_code == 403
+    refused = client.get("/metrics", headers=bearer(classify))
+    assert refused.status_code == 403
+    assert refused.get_json()["detail"] == "The API key or token lacks the scope metrics."
 
 
 def test_remembered_answer_needs_a_key_too(keys: Keys, fake: FakeClassifier) -> None:

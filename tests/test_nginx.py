@@ -3,6 +3,7 @@
 import contextlib
 import re
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,6 +217,13 @@ def test_http2_and_tls(live: Live, tmp_path: Path) -> None:
         discovery = f"{running.url}/$discovery/rest?version=v1alpha1"
         root = requests.get(discovery, verify=ca, timeout=20).json()["rootUrl"]
         assert root.startswith("https://"), "the service knows by what scheme it was asked"
+        context = ssl.create_default_context(cafile=ca)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        with (
+            socket.create_connection(("127.0.0.1", running.port), timeout=20) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+        ):
+            assert secure.selected_alpn_protocol() == "h2"
 
 
 def test_slow_senders_are_let_go(nginx: Nginx) -> None:

@@ -51,7 +51,7 @@ class Gate:
             return None
         caller = self._caller_of(environ)
         if scope not in caller.scopes:
-            raise ScopeMissingError
+            raise ScopeMissingError(scope)
         return caller
 
     def _caller_of(self, environ: Mapping[str, Any]) -> Caller:

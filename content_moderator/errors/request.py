@@ -67,19 +67,19 @@ class InvalidFieldsError(RequestError):
 
 
 class CredentialsMissingError(RequestError):
-    """The request shows no key."""
+    """The request shows neither key nor token."""
 
     status = 401
     code = "credentials_missing"
-    detail = "Send an API key: Authorization: Bearer cm_..., or X-API-Key."
+    detail = "Send an API key or a token: Authorization: Bearer ..., or X-API-Key."
 
 
 class CredentialsInvalidError(RequestError):
-    """The key is nobody's, or revoked; which of the two is not told."""
+    """The key is nobody's, or revoked, or the token is not good; which it is is not told."""
 
     status = 401
     code = "credentials_invalid"
-    detail = "The API key is not valid."
+    detail = "The API key or token is not valid."
 
 
 class IdentityProviderUnavailableError(AnswerableError):
@@ -92,11 +92,20 @@ class IdentityProviderUnavailableError(AnswerableError):
 
 
 class ScopeMissingError(RequestError):
-    """The key is good, but not for this."""
+    """
+    The key or token is good, but not for this.
+
+    Args:
+        scope: What it lacks.
+    """
 
     status = 403
     code = "scope_missing"
-    detail = "The API key does not allow this."
+    detail = "The API key or token lacks the scope that this needs."
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(scope)
+        self.detail = f"The API key or token lacks the scope {scope}."
 
 
 class RateLimitedError(RequestError):
