@@ -126,6 +126,11 @@ def test_asking_too_fast_costs_nothing_of_the_day(tmp_path: Path) -> None:
     assert '"per-day";r=18;' in answers[-1].headers["RateLimit"]
 
 
+def test_limit_that_is_written_twice_is_one(tmp_path: Path) -> None:
+    client = client_with(tmp_path, rate="2/hour; 2/hour; 2/1 hour")
+    assert [ask(client).status_code for _ in range(3)] == [200, 200, 429]
+
+
 TENANTS = """
 tenants:
   small: {rate_limit: 2/hour}

@@ -63,8 +63,9 @@ def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
         raise ConfigurationError(f"{key}: must be like 600/minute, or 10/second; 20000/day") from error
     if not all(limit.amount > 0 and limit.get_expiry() > 0 for limit in found):
         raise ConfigurationError(f"{key}: must be more than 0")
-    # They are taken from in this order: who asks too fast is not to lose what is left of the day.
-    return tuple(sorted(found, key=RateLimitItem.get_expiry))
+    # They are taken from in this order: who asks too fast is not to lose what is left of the day. One that is
+    # there twice would be taken from twice.
+    return tuple(sorted(set(found), key=lambda limit: (limit.get_expiry(), limit.amount)))
 
 
 class Limiter:
