@@ -196,7 +196,11 @@ def test_callers_without_keys_are_known_by_their_network(tmp_path: Path) -> None
     assert ask(client, address="2001:db8:0:1::1").status_code == 200
     assert ask(client, address="192.0.2.7").status_code == 200
     assert ask(client, address="::ffff:192.0.2.7").status_code == 429
+    assert ask(client, address="192.0.2.7:40001").status_code == 429, "some proxies add the port"
+    assert ask(client, address="[2001:db8::3]:40002").status_code == 429
+    assert ask(client, address="[2001:db8::3]").status_code == 429
     assert network_of("") == ""
+    assert network_of("unknown") == "unknown"
 
 
 @pytest.mark.parametrize("rate", ["", "often", "5", "0/minute", "-1/minute", "5/minute; often"])

@@ -1,6 +1,7 @@
 """Who comes in, and how much each may take: asked once for each request, whoever asks first."""
 
 import hashlib
+import re
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
@@ -21,6 +22,7 @@ By = Literal["tenant", "key", "address"]
 
 _KEY: Final = "content_moderator.admission"
 _NETWORK_BITS: Final = 64
+_WITH_PORT: Final = re.compile(r"\[([^\]]+)\](?::[0-9]+)?|([^:]+):[0-9]+")
 
 
 @dataclass(slots=True)
@@ -127,7 +129,14 @@ def admission_of(environ: MutableMapping[str, Any]) -> Admission | None:
 
 
 def network_of(address: str) -> str:
-    """Give what one customer of a provider has: an IPv4 address, or a network of IPv6 addresses."""
+    """
+    Give what one customer of a provider has: an IPv4 address, or a network of IPv6 addresses.
+
+    Args:
+        address: As a proxy tells it; some add the port, which is another for each connection.
+    """
+    if with_port := _WITH_PORT.fullmatch(address):
+        address = with_port[1] or with_port[2]
     try:
         found = ip_address(address)
     except ValueError:
