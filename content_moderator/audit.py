@@ -91,11 +91,7 @@ class AuditLog:
             "text_hash": None if text is None else self.hash(text),
         }
         record = logging.LogRecord("audit", logging.INFO, "", 0, orjson.dumps(line).decode(), None, None)
-        try:
-            self._handler.handle(record)
-        except OSError:
-            # A file that has to be opened anew and cannot: WatchedFileHandler does not look after that.
-            _told(record)
+        self._handler.handle(record)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -129,6 +125,13 @@ class _File(WatchedFileHandler):
     def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         return os.fdopen(descriptor, "a", encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            # It has to be opened anew and cannot, which the class that this one is of does not look after.
+            self.handleError(record)
 
 
 def _told(_record: logging.LogRecord) -> None:
