@@ -108,12 +108,12 @@ class Terms:
         return Reading(text, tuple(matches), masked=True, exempt=True)
 
     def _find(self, text: str) -> Iterator[_Found]:
-        *others, (stretched, unstretch) = self._rewrites
-        normalised = normalise(text, tuple(others))
+        normalised = normalise(text, self._rewrites[:-1])
         yield from self._find_among(normalised)
         if STRETCHED.search(normalised):
             # Both ways: "kkk" is a term, and in "freeee" is one.
-            yield from self._find_among(stretched.sub(unstretch, normalised))
+            pattern, unstretch = self._rewrites[-1]
+            yield from self._find_among(pattern.sub(unstretch, normalised))
 
     def _find_among(self, normalised: str) -> Iterator[_Found]:
         words = words_of(normalised)

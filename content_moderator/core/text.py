@@ -159,9 +159,9 @@ def _join_letters(run: re.Match[str], known: Container[str] = ()) -> str:
 
 def _undo_leet(token: re.Match[str], known: Container[str] = ()) -> str:
     word = token[0].rstrip("!|+")
-    plain = word.translate(_LEET)
     if not _LATIN.search(word) or word in known:
         return token[0]
+    plain = word.translate(_LEET)
     if _NUMBER_WITH_UNIT.fullmatch(word) and not (_MOSTLY_LETTERS.fullmatch(word) and plain in known):
         return token[0]
     return plain + token[0][len(word) :]
