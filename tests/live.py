@@ -111,8 +111,12 @@ def environment(port: int, variables: Mapping[str, str]) -> dict[str, str]:
     Coverage stays out of it: what is shown of a service is shown at the speed that its users have, and all of
     it but processes and sockets is tested inside this process too.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    return inherited | {"PORT": str(port), "THREADS": "8"} | dict(variables)
+    return without_coverage() | {"PORT": str(port), "THREADS": "8"} | dict(variables)
+
+
+def without_coverage() -> dict[str, str]:
+    """Give this process's environment for another, which coverage is to leave alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 @contextmanager

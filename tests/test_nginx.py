@@ -5,7 +5,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,15 @@ def test_service_that_is_gone_is_502_in_the_words_of_each_path(tmp_path: Path) -
     assert (google["error"]["status"], google["error"]["code"]) == ("UNAVAILABLE", 502)
 
 
-FORGED = [
+def statuses(url: str, *headers: Mapping[str, str]) -> list[int]:
+    """Ask once with each of *headers*."""
+    return [
+        requests.post(f"{url}/classify", json={"text": "hello"}, headers=each, timeout=20).status_code
+        for each in headers
+    ]
+
+
+FORGED: list[dict[str, str]] = [
     {},
     {"X-Forwarded-For": "203.0.113.9"},
     {"X-Forwarded-For": "10.0.0.1, 203.0.113.10"},
@@ -142,23 +150,15 @@ def test_nobody_is_somebody_else_by_saying_so(hops: int, tmp_path: Path) -> None
         serving(tmp_path / "log", variables, workers=1) as live,
         proxying(tmp_path / "nginx", live.port) as running,
     ):
-        url = running.url if hops else live.url
-        codes = [
-            requests.post(f"{url}/classify", json={"text": "hello"}, headers=forged, timeout=20).status_code
-            for forged in FORGED
-        ]
+        codes = statuses(running.url if hops else live.url, *FORGED)
     assert codes == [200] * 3 + [429] * 5
 
 
 def test_callers_behind_a_trusted_proxy_are_told_apart(tmp_path: Path) -> None:
     variables = {"MODERATOR__HTTP__TRUSTED_PROXIES": "1", "MODERATOR__LIMITS__RATE": "1/hour"}
     with serving(tmp_path / "log", variables, workers=1) as live:
-        codes = [
-            requests.post(
-                f"{live.url}/classify", json={"text": "a"}, headers={"X-Forwarded-For": address}, timeout=20
-            ).status_code
-            for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "203.0.113.9, 192.0.2.2")
-        ]
+        said = ("192.0.2.1", "192.0.2.2", "192.0.2.1", "203.0.113.9, 192.0.2.2")
+        codes = statuses(live.url, *({"X-Forwarded-For": each} for each in said))
     assert codes == [200, 200, 429, 429], "of a list the last one counts"
 
 
@@ -173,12 +173,8 @@ def test_callers_behind_a_load_balancer_are_told_apart(tmp_path: Path) -> None:
         serving(tmp_path / "log", variables, workers=1) as live,
         proxying(tmp_path / "nginx", live.port, more=lines) as running,
     ):
-        codes = [
-            requests.post(
-                f"{running.url}/classify", json={"text": "a"}, headers={"X-Forwarded-For": said}, timeout=20
-            ).status_code
-            for said in ("203.0.113.1", "203.0.113.2", "203.0.113.1", "198.51.100.7, 203.0.113.2")
-        ]
+        said = ("203.0.113.1", "203.0.113.2", "203.0.113.1", "198.51.100.7, 203.0.113.2")
+        codes = statuses(running.url, *({"X-Forwarded-For": each} for each in said))
     assert codes == [200, 200, 429, 429], "what a caller writes there itself stands further left"
 
 

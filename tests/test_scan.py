@@ -28,7 +28,7 @@ from content_moderator.scanning.scan import Job, Scan, discard
 from content_moderator.settings import PolicySettings
 from tests.fake import FakeClassifier
 from tests.fault_server import FaultServer, Step, reply, scores, unused_port, wait_until
-from tests.live import ROOT
+from tests.live import ROOT, without_coverage
 
 ROWS = int(os.environ.get("SCAN_ROWS", "40000"))
 """Rows of the scan that is killed."""
@@ -425,9 +425,8 @@ def generate(path: Path) -> tuple[list[int], list[int]]:
 
 def start(*options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "content_moderator", "scan", "in.jsonl", "-o", "out.jsonl", *options]
-    environ = os.environ | {"PYTHONPATH": str(ROOT)}
     # An interrupt that meets coverage while it holds its lock is lost, and so is the lock.
-    environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    environ = without_coverage() | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
