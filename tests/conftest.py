@@ -1,6 +1,7 @@
 import os
 from collections.abc import Callable, Iterator
 
+import coverage
 import pytest
 from flask.testing import FlaskClient
 
@@ -37,6 +38,24 @@ def embedded_client() -> FlaskClient:
 def upstream() -> Iterator[FaultServer]:
     with fault_server.running() as server:
         yield server
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """
+    Leave coverage, if there is any, out of a test of many times the same steps, which shorter texts show too.
+
+    Tracing each takes three times as long. pytest-cov has a marker for it, which fails with --no-cov.
+    """
+    tracing = coverage.Coverage.current()
+    if tracing is None:
+        yield
+        return
+    tracing.stop()
+    try:
+        yield
+    finally:
+        tracing.start()
 
 
 _FIGURES: list[str] = []

@@ -67,7 +67,7 @@ def test_what_cleaning_kept_is_found(text: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["a\u0301", "\u0301", "a b ", "가", "\u1100\u1161", "😀", "ab1"])
-@pytest.mark.no_cover
+@pytest.mark.usefixtures("untraced")
 def test_finding_takes_linear_time(unit: str) -> None:
     text = unit * (100_000 // len(unit))
     places_of_words(text)

@@ -34,6 +34,6 @@ def test_no_letter_is_lost_or_moved(letters: str) -> None:
     assert found == found.strip()
 
 
-@pytest.mark.no_cover
+@pytest.mark.usefixtures("untraced")
 def test_many_letters_take_linear_time() -> None:
     words_in("iwillfindyou" * 10_000)

@@ -89,7 +89,7 @@ def test_disguised_allowed_terms_are_blanked_too() -> None:
 
 
 @pytest.mark.parametrize("piece", ["a", "aaab", "ab", "kkk ", "x" * 50 + " ", "a_", "k.", "fr333"])
-@pytest.mark.no_cover
+@pytest.mark.usefixtures("untraced")
 def test_stretched_letters_take_linear_time(piece: str) -> None:
     """A quadratic step would take minutes."""
     for length in (20_000, 200_000):
@@ -148,7 +148,7 @@ def test_finds_one_of_very_many() -> None:
     assert found("a plain sentence of no importance " * 500 + many[-1], Terms({"block": many})) == [many[-1]]
 
 
-@pytest.mark.no_cover
+@pytest.mark.usefixtures("untraced")
 def test_allowed_terms_do_not_make_it_slow() -> None:
     """Comparing each with each would take a hundred million steps."""
     terms = Terms({"block": ["b"], "allow": ["a b", "c"]})

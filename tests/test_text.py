@@ -57,7 +57,7 @@ def test_honest_text_is_left_alone(text: str) -> None:
      "я", "а", "@a", "a ", ". ", "'", "a1 ", "😀", "\u0336", "ß", "ﬃ"],
 )  # fmt: skip
 @pytest.mark.parametrize("end", ["", "bb", "!", "1"])
-@pytest.mark.no_cover
+@pytest.mark.usefixtures("untraced")
 def test_hostile_repetition_takes_linear_time_and_space(unit: str, end: str) -> None:
     text = unit * (200_000 // len(unit)) + end
     normalised = normalise(text)
@@ -69,7 +69,7 @@ def test_growth_is_bounded(text: str) -> None:
     assert len(normalise(text)) <= MAX_EXPANSION * len(text)
 
 
-@pytest.mark.no_cover
+@pytest.mark.usefixtures("untraced")
 def test_growth_is_bounded_for_every_character() -> None:
     for code in range(0x110000):
         if not 0xD800 <= code < 0xE000:
