@@ -7,10 +7,11 @@ headers and body, late, in drips, cut short, with a reset, or never. What was re
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -38,6 +39,8 @@ class Step:
         hang: Never answer, and keep the connection open.
         raw: Sent instead of status line, headers and body.
         keep_alive: Whether the connection stays open for another request.
+        late: Sent on the same connection afterwards, before another request is read.
+        late_seconds: Pause before that.
     """
 
     status: int = 200
@@ -52,6 +55,8 @@ class Step:
     hang: bool = False
     raw: bytes | None = None
     keep_alive: bool = True
+    late: bytes = b""
+    late_seconds: float = 0.0
 
     def encode(self) -> tuple[bytes, bytes]:
         """Give the head and the body as bytes."""
@@ -79,11 +84,19 @@ class Received:
 
 @dataclass
 class FaultServer:
-    """A running server; `script` may be replaced at any time, and each replacement starts anew."""
+    """
+    A running server; its script may be replaced at any time, and each replacement starts anew.
+
+    Args:
+        tls: Makes it speak TLS.
+        answer: Gives the step for a request, instead of the script.
+    """
 
     port: int
     received: list[Received] = field(default_factory=list)
     connections: int = 0
+    tls: ssl.SSLContext | None = None
+    answer: Callable[[Received], Step] | None = None
     _script: list[Step] = field(default_factory=list)
     _next: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -92,7 +105,8 @@ class FaultServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}/models/koala"
+        scheme, host = ("http", "127.0.0.1") if self.tls is None else ("https", "localhost")
+        return f"{scheme}://{host}:{self.port}/models/koala"
 
     def texts(self) -> list[str]:
         """List the texts that came, in calls of one or of many."""
@@ -112,7 +126,7 @@ class FaultServer:
             self.received.append(request)
             step = self._script[min(self._next, len(self._script) - 1)]
             self._next += 1
-            return step
+        return self.answer(request) if self.answer else step
 
     def _serve(self, listener: socket.socket) -> None:
         while not self._stopping.is_set():
@@ -123,6 +137,8 @@ class FaultServer:
             except OSError:
                 return
             self.connections += 1
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_side=True)
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
@@ -154,7 +170,10 @@ class FaultServer:
                 if self._stopping.wait(step.drip_seconds):
                     return False
         else:
-            connection.sendall(whole[:end])
+            connection.sendall(whole[:end] + (b"" if step.late_seconds else step.late))
+        if step.late and step.late_seconds:
+            self._stopping.wait(step.late_seconds)
+            connection.sendall(step.late)
         if step.reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return step.keep_alive and not step.reset and step.cut_at is None
@@ -178,11 +197,11 @@ def _receive(connection: socket.socket) -> Received | None:
 
 
 @contextmanager
-def running() -> Iterator[FaultServer]:
+def running(tls: ssl.SSLContext | None = None) -> Iterator[FaultServer]:
     """Run a server on a free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.2)
-        server = FaultServer(listener.getsockname()[1])
+        server = FaultServer(listener.getsockname()[1], tls=tls)
         server.play(Step(503))
         thread = threading.Thread(target=server._serve, args=(listener,), daemon=True)
         thread.start()

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from content_moderator import metrics
 from content_moderator.access import jwks
 from content_moderator.access.gate import build_gate
 from content_moderator.access.jwks import PublishedKeys, read_keys
@@ -335,6 +336,13 @@ def published(*keys: tuple[str, Any, str], **changes: Any) -> bytes:
     return json.dumps({"keys": entries}).encode()
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def failed_fetches() -> float:
+    return metrics.KEY_SET_FETCHES.labels("failed")._value.get()  # type: ignore[no-any-return]
+
+
 class Provider:
     """Publishes keys; counts how often it is asked."""
 
@@ -480,12 +488,63 @@ def test_key_set_that_is_none(body: bytes) -> None:
         provider.keys().key("a", "RS256")
 
 
+def kids(body: bytes) -> list[str | None]:
+    return [key.key_id for key in read_keys(body)]
+
+
+ODD_KEYS = {
+    "algorithm none": {"kty": "RSA", "n": "AQAB", "e": "AQAB", "alg": "none", "kid": "x"},
+    "unknown algorithm": {"kty": "RSA", "n": "AQAB", "e": "AQAB", "alg": "XX999", "kid": "x"},
+    "a list as kid": json.loads(published(("a", RSA, "RS256")))["keys"][0] | {"kid": ["a"]},
+    "an object as kid": json.loads(published(("a", RSA, "RS256")))["keys"][0] | {"kid": {}},
+    "a number as kid": json.loads(published(("a", RSA, "RS256")))["keys"][0] | {"kid": 7},
+    "no kind": {"kid": "x"},
+    "a kind that is a list": {"kty": [], "kid": "x"},
+    "an algorithm that is a list": {"kty": "RSA", "n": "AQAB", "e": "AQAB", "alg": [], "kid": "x"},
+    "unknown curve": {"kty": "EC", "crv": "P-1", "x": "AQAB", "y": "AQAB", "kid": "x"},
+    "a point off the curve": {"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43, "kid": "x"},
+    "numbers for coordinates": {"kty": "EC", "crv": "P-256", "x": 1, "y": 2, "kid": "x"},
+    "not base64": {"kty": "RSA", "n": "\u00e9", "e": "AQAB", "alg": "RS256", "kid": "x"},
+    "no modulus": {"kty": "RSA", "e": "AQAB", "alg": "RS256", "kid": "x"},
+    "even modulus": {"kty": "RSA", "n": "A" * 400, "e": "AQAB", "alg": "RS256", "kid": "x"},
+    "OKP without x": {"kty": "OKP", "crv": "Ed25519", "kid": "x"},
+    "a use that is a list": {"kty": "RSA", "use": ["sig"], "kid": "x"},
+    "a text": "key",
+    "nothing": None,
+    "a list": [[]],
+}
+
+
+@pytest.mark.parametrize("odd", ODD_KEYS.values(), ids=list(ODD_KEYS))
+def test_an_odd_key_takes_nothing_from_the_others(odd: object) -> None:
+    sound = json.loads(published(("a", RSA, "RS256"), ("b", EC, "ES256")))["keys"]
+    for keys in ([odd, *sound], [*sound, odd], [sound[0], odd, sound[1]]):
+        assert kids(json.dumps({"keys": keys}).encode()) == ["a", "b"]
+
+
+def test_one_id_may_name_a_key_of_each_kind() -> None:
+    keys = Provider(published(("a", RSA, "RS256"), ("a", EC, "ES256"))).keys()
+    assert keys.key("a", "RS256") != keys.key("a", "ES256")
+
+
+def test_an_empty_set_withdraws_all_keys() -> None:
+    provider = Provider(published(("a", RSA, "RS256")))
+    keys = provider.keys()
+    assert keys.key("a", "RS256")
+    provider.body = b'{"keys": []}'
+    provider.now += 3601
+    keys.key("a", "RS256")
+    wait_until(lambda: keys._known("a", "RS256") is None)
+    with pytest.raises(CredentialsInvalidError):
+        keys.key("a", "RS256")
+
+
 def test_keys_of_other_kinds_are_left_out() -> None:
     weak = rsa.generate_private_key(65537, 1024)
-    assert set(read_keys(published(("a", RSA, "RS256"), ("weak", weak, "RS256")))) == {"a"}
+    assert kids(published(("a", RSA, "RS256"), ("weak", weak, "RS256"))) == ["a"]
     symmetric = json.loads(published(("a", RSA, "RS256")))
     symmetric["keys"].append({"kty": "oct", "k": "c2VjcmV0", "kid": "s", "alg": "HS256"})
-    assert set(read_keys(json.dumps(symmetric).encode())) == {"a"}
+    assert kids(json.dumps(symmetric).encode()) == ["a"]
 
 
 def test_keys_over_http(upstream: FaultServer, tmp_path: Path) -> None:
@@ -518,11 +577,22 @@ def test_keys_over_http(upstream: FaultServer, tmp_path: Path) -> None:
         pytest.param(Step(status=302, headers=(("Location", "http://127.0.0.1:9/"),)), id="redirect"),
         pytest.param(Step(status=500, body=b"{}"), id="500"),
         pytest.param(Step(status=200, body=b"x" * 300_000), id="too large"),
+        pytest.param(Step(status=200, body=b"x" * 3000, cut_at=200), id="cut short"),
+        pytest.param(Step(cut_at=0), id="closed at once"),
+        pytest.param(Step(cut_at=0, reset=True), id="reset"),
+        pytest.param(Step(raw=CHUNKED + b"-5\r\nabc\r\n0\r\n\r\n"), id="chunk of a negative size"),
+        pytest.param(Step(raw=CHUNKED + b"5\r\nab", cut_at=80), id="chunks cut short"),
+        pytest.param(Step(raw=b"what\r\n\r\n"), id="not HTTP"),
+        pytest.param(Step(status=200, body=b"[" * 100_000), id="deep"),
+        pytest.param(Step(status=200, body=b"\xff\xfe{"), id="not JSON"),
     ],
 )
 def test_provider_that_answers_badly(step: Step, upstream: FaultServer) -> None:
+    """It is counted and logged, and nobody waits for the time-out."""
     upstream.play(step)
+    before = failed_fetches()
     keys = PublishedKeys(settings_with(jwks_url=upstream.url, timeout_seconds=5))
     with pytest.raises(IdentityProviderUnavailableError):
         keys.key("a", "RS256")
     assert len(upstream.received) == 1
+    assert failed_fetches() == before + 1

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt import PyJWK, PyJWKSet, PyJWTError
+from jwt import PyJWK
 
 from content_moderator import metrics
 from content_moderator.errors import (
@@ -21,6 +21,7 @@ from content_moderator.errors import (
     CredentialsInvalidError,
     IdentityProviderUnavailableError,
 )
+from content_moderator.net.session import OutboundSession
 from content_moderator.settings import TokenSettings
 from content_moderator.urls import checked_url
 
@@ -31,7 +32,6 @@ MIN_RSA_BITS: Final = 2048
 
 MAX_STALE_SECONDS: Final = 86_400.0
 """A key that could not be confirmed for so long may have been revoked."""
-
 STUCK: Final = 10
 """Time-outs after which a fetch is given up for lost."""
 
@@ -116,7 +116,7 @@ class PublishedKeys:
         self._fetch = fetch or (lambda: _get(url, settings.timeout_seconds))
         self._clock = clock
         self._lock = threading.Lock()
-        self._keys: Mapping[str | None, PyJWK] = {}
+        self._keys: Sequence[PyJWK] = ()
         self._fetched_at = self._tried_at = -float("inf")
         self._fetching: threading.Event | None = None
 
@@ -137,11 +137,9 @@ class PublishedKeys:
     def _known(self, kid: str | None, algorithm: str) -> PyJWK | None:
         if self._age() > MAX_STALE_SECONDS:
             return None
-        if kid is None:
-            fitting = [key for key in self._keys.values() if key.algorithm_name == algorithm]
-            return fitting[0] if len(fitting) == 1 else None
-        key = self._keys.get(kid)
-        return key if key is not None and key.algorithm_name == algorithm else None
+        fitting = [key for key in self._keys if key.algorithm_name == algorithm and kid in {None, key.key_id}]
+        # Which of several is meant, a token without an id does not say.
+        return fitting[0] if fitting and (kid is not None or len(fitting) == 1) else None
 
     def _age(self) -> float:
         return self._clock() - self._fetched_at
@@ -149,7 +147,7 @@ class PublishedKeys:
     def _refresh(self, *, wait: bool) -> None:
         with self._lock:
             waited = self._clock() - self._tried_at
-            # A server that drips its headers can hold a thread for ever.
+            # Looking up a name is not bounded, and can hold a thread for long.
             if self._fetching is None or waited > STUCK * self._settings.timeout_seconds:
                 if waited < self._settings.jwks_pause_seconds:
                     return
@@ -165,7 +163,7 @@ class PublishedKeys:
     def _renew(self, done: threading.Event) -> None:
         try:
             keys = read_keys(self._fetch())
-        except (requests.RequestException, OSError, ValueError, PyJWTError) as error:
+        except Exception as error:  # noqa: BLE001  (a thread of its own: nobody else would hear of it)
             metrics.KEY_SET_FETCHES.labels("failed").inc()
             # Without its words: they quote addresses and answers.
             _log.warning("key_set_not_fetched", exception=type(error).__name__)
@@ -179,25 +177,45 @@ class PublishedKeys:
             done.set()
 
 
-def read_keys(body: bytes) -> dict[str | None, PyJWK]:
+def read_keys(body: bytes) -> list[PyJWK]:
     """
-    Read a key set; what is not for signatures, or of a kind that is not allowed, is left out.
+    Read a key set.
+
+    A key that is not for signatures, of a kind that is not allowed, or not well formed is left out, and takes
+    nothing from the others. An empty set is one too: the provider has withdrawn all its keys.
 
     Raises:
         ValueError: It is no key set.
-        PyJWTError: There is no key in it.
     """
     values = orjson.loads(body)
     if not isinstance(values, dict) or not isinstance(values.get("keys"), list):
         raise ValueError("no key set")  # noqa: TRY004  (of the provider's making)
-    published = [
-        each for each in values["keys"] if isinstance(each, dict) and each.get("use", "sig") == "sig"
-    ]
-    return {
-        each.key_id: each
-        for each in PyJWKSet(published).keys
-        if each.algorithm_name == algorithm_of(each.key)
-    }
+    return list(_usable_keys(values["keys"]))
+
+
+def _usable_keys(published: Sequence[object]) -> Iterator[PyJWK]:
+    left_out = 0
+    for each in published:
+        if isinstance(each, dict) and each.get("use", "sig") != "sig":
+            continue
+        key = _read_key(each)
+        if key is None:
+            left_out += 1
+        else:
+            yield key
+    if left_out:
+        _log.warning("keys_left_out", keys=left_out)
+
+
+def _read_key(value: object) -> PyJWK | None:
+    """Read one key; None if it cannot be used."""
+    if not isinstance(value, dict) or not isinstance(value.get("kid"), str | None):
+        return None
+    try:
+        key = PyJWK(value)
+    except Exception:  # noqa: BLE001  (PyJWT raises whatever comes of what it does not check: TypeError, KeyError, ...)
+        return None
+    return key if key.algorithm_name == algorithm_of(key.key) else None
 
 
 def algorithm_of(key: object) -> str | None:
@@ -210,16 +228,14 @@ def algorithm_of(key: object) -> str | None:
 
 
 def _get(url: str, timeout_seconds: float) -> bytes:
-    """Fetch a key set: neither by a proxy of the environment, nor by way of elsewhere, nor without end."""
-    with requests.Session() as session:
-        session.trust_env = False
-        with session.get(url, timeout=timeout_seconds, allow_redirects=False, stream=True) as response:
-            if response.status_code != requests.codes.ok:
-                raise ValueError("not 200")
-            body = b""
-            ends = time.monotonic() + timeout_seconds
-            while part := response.raw.read1(MAX_BYTES + 1, decode_content=True):
-                body += part
-                if len(body) > MAX_BYTES or time.monotonic() > ends:
-                    raise ValueError("too large or too slow")
-    return body
+    """Fetch a key set."""
+    request = requests.Request("GET", url, headers={"Accept": "application/json"}).prepare()
+    with (
+        OutboundSession() as session,
+        session.exchange(
+            request, connect_seconds=timeout_seconds, seconds=timeout_seconds, max_bytes=MAX_BYTES
+        ) as reply,
+    ):
+        if reply.status != requests.codes.ok or reply.compressed or len(reply.body) > MAX_BYTES:
+            raise ValueError("not 200, compressed or too large")
+        return reply.body

@@ -1,16 +1,14 @@
-"""KoalaAI/Text-Moderation on a remote server: the only module that imports requests."""
+"""KoalaAI/Text-Moderation on a remote server."""
 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from http.client import HTTPException
+from typing import Final
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ReadTimeoutError
-from urllib3.util import Timeout
 
-from content_moderator.classifiers import deadline
 from content_moderator.classifiers.protocol import HUGGING_FACE, Protocol, error_of
 from content_moderator.core.classification import Classification, ClassifierIdentity
 from content_moderator.errors import (
@@ -19,6 +17,7 @@ from content_moderator.errors import (
     ConfigurationError,
     DeadlineExceededError,
 )
+from content_moderator.net.session import IDENTITY, OutboundSession, Reply
 from content_moderator.settings import Secret
 
 NAME: Final = "koala"
@@ -47,7 +46,7 @@ class KoalaClassifier:
         self.identity = identity
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         # Compression would let a small reply become a large one.
-        headers["Accept-Encoding"] = "identity"
+        headers["Accept-Encoding"] = IDENTITY
         if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
         try:
@@ -70,65 +69,42 @@ class KoalaClassifier:
         """
         if not texts:
             return []
-        scores = self._protocol.decode_reply(self._post(texts, seconds), texts=len(texts))
-        return [Classification(each, self.identity) for each in scores]
-
-    def _post(self, texts: Sequence[str], seconds: float) -> bytes:
-        request = self._protocol.encode_request(texts, self.identity.model)
-        with _mapped_errors(), self._send(request, seconds) as response:
-            body = self._read(response)
-            if response.status_code != requests.codes.ok:
-                raise error_of(response.status_code, response.headers, body)
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise BadReplyError("the reply is compressed, which was not asked for")
-            if len(body) > self._max_reply_bytes:
-                raise BadReplyError(f"the reply is larger than {self._max_reply_bytes} bytes")
-            if not body:
-                # What a connection that closes within the headers looks like to http.client.
-                raise ClassifierUnavailableError("the reply is empty")
-            return body
-
-    def _read(self, response: requests.Response) -> bytes:
-        """Read to the end or one byte past the limit; only a read at the end tells a body cut short."""
-        body = b""
-        while wanted := self._max_reply_bytes + 1 - len(body):
-            part: bytes = response.raw.read(wanted, decode_content=False)
-            if not part:
-                break
-            body += part
-        return body
-
-    def _send(self, body: bytes, seconds: float) -> requests.Response:
+        body = self._protocol.encode_request(texts, self.identity.model)
         # Prepared once: what differs between two calls is the body.
-        prepared = self._request.copy()
-        prepared.prepare_body(body, files=None)
-        # types-requests does not know that urllib3's is accepted.
-        timeout: Any = Timeout(connect=min(self._connect_timeout_seconds, seconds), total=seconds)
-        return self._session().send(prepared, timeout=timeout, allow_redirects=False, stream=True)
+        request = self._request.copy()
+        request.prepare_body(body, files=None)
+        with (
+            _mapped_errors(),
+            self._session().exchange(
+                request,
+                connect_seconds=self._connect_timeout_seconds,
+                seconds=seconds,
+                max_bytes=self._max_reply_bytes,
+            ) as reply,
+        ):
+            # Within the exchange: after a reply that cannot be used the connection is not used again either.
+            scores = self._protocol.decode_reply(self._checked(reply), texts=len(texts))
+            return [Classification(each, self.identity) for each in scores]
 
-    def _session(self) -> requests.Session:
+    def _checked(self, reply: Reply) -> bytes:
+        """Give the body of a reply that is an answer."""
+        if reply.status != requests.codes.ok:
+            raise error_of(reply.status, reply.headers, reply.body)
+        if reply.compressed:
+            raise BadReplyError("the reply is compressed, which was not asked for")
+        if len(reply.body) > self._max_reply_bytes:
+            raise BadReplyError(f"the reply is larger than {self._max_reply_bytes} bytes")
+        if not reply.body:
+            # What a connection that closes within the headers looks like to http.client.
+            raise ClassifierUnavailableError("the reply is empty")
+        return reply.body
+
+    def _session(self) -> OutboundSession:
         """One session for each thread: requests does not promise that they can be shared."""
-        session: requests.Session | None = getattr(self._thread, "session", None)
+        session: OutboundSession | None = getattr(self._thread, "session", None)
         if session is None:
-            session = self._thread.session = _new_session()
-            session.verify = self._ca_file or True
+            session = self._thread.session = OutboundSession(self._ca_file)
         return session
-
-
-class _DeadlineAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = deadline.POOLS
-
-
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers.clear()
-    adapter = _DeadlineAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
 
 
 @contextmanager
@@ -148,5 +124,6 @@ def _mapped_errors() -> Iterator[None]:
         raise ClassifierUnavailableError("TLS failed") from error
     except requests.ConnectionError as error:
         raise ClassifierUnavailableError("no connection, or it broke") from error
-    except (requests.RequestException, HTTPError, OSError) as error:
+    except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
+        # ValueError: what of a reply http.client, urllib3 or requests could not read as a number or a text.
         raise ClassifierUnavailableError("the exchange failed") from error

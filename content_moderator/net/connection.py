@@ -1,18 +1,22 @@
 """
-urllib3 connections that keep one deadline for the whole exchange.
+urllib3 connections with one deadline for the whole exchange, which tell whether they may be used again.
 
-A socket time-out bounds one read: a server that drips a byte now and then is never timed out by it.
-Here the read time-out that urllib3 works out for a request (what its total leaves after connecting
-and sending) bounds the status line, the headers and the body together; and connecting is bounded
-over all addresses of a host, not for each.
+A socket time-out bounds one read: a server that drips a byte now and then is never timed out by it. Here the
+read time-out that urllib3 works out for a request (what its total leaves after connecting and sending) bounds
+the status line, the headers and the body together; and connecting is bounded over all addresses of a host,
+not for each.
+
+A connection on which anything is left after an answer would give the next request that answer, which is about
+another text. `Answer.complete` tells whether nothing is left; see `content_moderator.net.session`.
 """
 
 import http.client
 import io
+import re
 import socket
 import time
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -20,11 +24,18 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from content_moderator import metrics
 
-MIN_CONNECT_SECONDS = 1.0
+MIN_CONNECT_SECONDS: Final = 1.0
 """What each address of a host gets at least, while the budget lasts: one black hole must not eat it all."""
 
-MIN_RESEND_SECONDS = 0.001
+MIN_RESEND_SECONDS: Final = 0.001
 """A time-out of 0 would mean a socket that does not block."""
+
+MAX_INTERIM_ANSWERS: Final = 8
+"""Answers 100 and 102 to 199 that are skipped before the final one (RFC 9110, 15.2)."""
+
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\r\n]*)?\r?\n")
+_MAX_LINE_BYTES: Final = 65_536
 
 
 class _BoundedReader(io.RawIOBase):
@@ -35,11 +46,14 @@ class _BoundedReader(io.RawIOBase):
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._deadline = deadline
+        self.ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self.ended:
+            return 0
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the deadline of the exchange has passed")
@@ -51,6 +65,19 @@ class _BoundedReader(io.RawIOBase):
         super().close()
 
 
+class _Buffer(io.BufferedReader):
+    """What has been received of an answer and not been read yet; `leftover` is what nobody read."""
+
+    leftover = False
+
+    def close(self) -> None:
+        if not self.closed:
+            # Without this peek() would wait for more.
+            cast(_BoundedReader, self.raw).ended = True
+            self.leftover = bool(self.peek(1))
+        super().close()
+
+
 class _BoundedSocket:
     """The one thing that `http.client.HTTPResponse` asks of a socket."""
 
@@ -59,15 +86,75 @@ class _BoundedSocket:
         self._deadline = deadline
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedReader(self._sock, self._deadline))
+        return _Buffer(_BoundedReader(self._sock, self._deadline))
 
 
-class _BoundedResponse(http.client.HTTPResponse):
+class Answer(http.client.HTTPResponse):
+    """
+    An answer that ends at a deadline, and knows whether its end is beyond doubt.
+
+    Args:
+        sock: That it is read from.
+        deadline: On the monotonic clock.
+    """
+
     def __init__(self, sock: socket.socket, *args: Any, deadline: float, **kwargs: Any) -> None:
         super().__init__(cast(socket.socket, _BoundedSocket(sock, deadline)), *args, **kwargs)
+        self._sock = sock
+        self._buffer = cast(_Buffer, self.fp)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was read to an end that its headers told, and nothing has come after it."""
+        return self._buffer.closed and not self._buffer.leftover and self._framed and not _pending(self._sock)
+
+    @property
+    def _framed(self) -> bool:
+        """Tell whether its end is told in exactly one way: by a length or by chunks."""
+        lengths = set(self.headers.get_all("Content-Length", ()))
+        encodings = self.headers.get_all("Transfer-Encoding", [])
+        if self.headers.defects or (lengths and encodings) or len(lengths) > 1 or self.will_close:
+            return False
+        if encodings:
+            return [each.strip().lower() for each in encodings] == ["chunked"]
+        return any(map(_LENGTH.fullmatch, lengths))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip interim answers, but 101: what comes after it is another protocol."""
+        for _ in range(MAX_INTERIM_ANSWERS + 1):
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 100 <= found[1] < 200 or found[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:  # noqa: PLR2004
+                return found
+            http.client.parse_headers(self.fp)
+        raise http.client.BadStatusLine("too many interim answers")
+
+    def _get_chunk_left(self) -> int | None:
+        """Read the size of the next chunk: digits and nothing else, where int() takes -5, +5 and 1_0."""
+        if self.chunk_left:
+            return self.chunk_left
+        if self.chunk_left is not None and self.fp.read(2) != b"\r\n":
+            raise http.client.IncompleteRead(b"")
+        line = self.fp.readline(_MAX_LINE_BYTES)
+        if not _CHUNK_SIZE.fullmatch(line):
+            raise http.client.IncompleteRead(b"")
+        self.chunk_left: int | None = int(line.partition(b";")[0], 16)
+        if self.chunk_left == 0:
+            http.client.parse_headers(self.fp)  # the trailer
+            self._close_conn()  # type: ignore[attr-defined]
+            self.chunk_left = None
+        return self.chunk_left
+
+
+def _pending(sock: Any) -> int:
+    """Count the bytes that TLS has decrypted and nobody has read: they do not show in the socket."""
+    return sock.pending() if hasattr(sock, "pending") else 0
 
 
 class _DeadlineMixin(HTTPConnection):
+    @property
+    def is_connected(self) -> bool:
+        return super().is_connected and not _pending(self.sock)
+
     def _new_conn(self) -> socket.socket:
         """Try the host's addresses in turn, all of them together within the connect time-out."""
         host, budget = self._dns_host, cast(float, self.timeout)
@@ -92,8 +179,8 @@ class _DeadlineMixin(HTTPConnection):
     def _addresses(self) -> list[str]:
         try:
             found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
+        except (socket.gaierror, UnicodeError) as error:
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
         return [str(address[0]) for *_, address in found]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
@@ -121,9 +208,7 @@ class _DeadlineMixin(HTTPConnection):
             return self._response(deadline)
 
     def _response(self, deadline: float) -> urllib3.HTTPResponse:
-        self.response_class = partial(  # type: ignore[assignment]  # a class, or what makes its objects
-            _BoundedResponse, deadline=deadline
-        )
+        self.response_class = partial(Answer, deadline=deadline)  # type: ignore[assignment]  # a class, or what makes its objects
         return super().getresponse()
 
 
@@ -147,5 +232,5 @@ class DeadlineHTTPSConnectionPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = DeadlineHTTPSConnection
 
 
-POOLS = {"http": DeadlineHTTPConnectionPool, "https": DeadlineHTTPSConnectionPool}
+POOLS: Final = {"http": DeadlineHTTPConnectionPool, "https": DeadlineHTTPSConnectionPool}
 """For `urllib3.PoolManager.pool_classes_by_scheme`."""

@@ -1,0 +1,118 @@
+"""
+requests sessions that take nothing from the environment and nothing more from a server than was asked for.
+
+No proxies or netrc, no redirects, no cookies, no compression, one deadline for the whole exchange, a limit of
+bytes, and a connection that is used again only after an exchange beyond doubt.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Timeout
+
+from content_moderator.net import connection
+
+IDENTITY: Final = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    What a server has answered.
+
+    Args:
+        status: HTTP status code.
+        headers: Case-insensitive.
+        body: Its bytes, at most one more than the limit.
+    """
+
+    status: int
+    headers: requests.structures.CaseInsensitiveDict[str]
+    body: bytes
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the body is compressed, which was not asked for."""
+        return self.headers.get("Content-Encoding", IDENTITY).lower() != IDENTITY
+
+
+class OutboundSession(requests.Session):
+    """
+    A session for one thread, with at most one connection.
+
+    Args:
+        ca_file: Path of the certificate authority; None for the public ones.
+    """
+
+    def __init__(self, ca_file: str | None = None) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.verify = ca_file or True
+        self.headers.clear()
+        # requests keeps what a server sets even where nothing sends it back.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        adapter = _DeadlineAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find no redirect: requests would read the whole of its body, even when told not to follow."""
+
+    @contextmanager
+    def exchange(
+        self,
+        request: requests.PreparedRequest,
+        *,
+        connect_seconds: float,
+        seconds: float,
+        max_bytes: int,
+    ) -> Iterator[Reply]:
+        """
+        Make one exchange; the block decides whether its reply can be used, by ending without an exception.
+
+        The connection is kept only if it can, the status is 200 and nothing is left on it. Otherwise a late
+        answer would be taken for the answer to the next request.
+
+        Args:
+            request: Prepared.
+            connect_seconds: Time to connect at most.
+            seconds: Time for all of it.
+            max_bytes: Of the body.
+        Raises:
+            RequestException, HTTPError, OSError, ValueError: As requests, urllib3 and http.client do.
+        """
+        # types-requests does not know that urllib3's is accepted.
+        timeout: Any = Timeout(connect=min(connect_seconds, seconds), total=seconds)
+        sound = False
+        try:
+            with self.send(request, timeout=timeout, allow_redirects=False, stream=True) as response:
+                body = _read(response, max_bytes)
+                yield Reply(response.status_code, response.headers, body)
+                answer = response.raw._original_response  # noqa: SLF001  (requests reads it, too)
+                complete = isinstance(answer, connection.Answer) and answer.complete
+                sound = complete and response.status_code == requests.codes.ok
+        finally:
+            if not sound:
+                self.close()
+
+
+def _read(response: requests.Response, max_bytes: int) -> bytes:
+    """Read to the end or one byte past the limit; only a read at the end tells a body cut short."""
+    body = b""
+    while wanted := max_bytes + 1 - len(body):
+        part: bytes = response.raw.read(wanted, decode_content=False)
+        if not part:
+            break
+        body += part
+    return body
+
+
+class _DeadlineAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = connection.POOLS
