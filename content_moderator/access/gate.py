@@ -13,6 +13,7 @@ from content_moderator.errors import (
     CredentialsMissingError,
     ScopeMissingError,
 )
+from content_moderator.extras import extra
 from content_moderator.settings import AuthSettings
 
 if TYPE_CHECKING:
@@ -92,12 +93,8 @@ def build_gate(settings: AuthSettings) -> Gate:
 
 
 def _verifier(settings: AuthSettings) -> "TokenVerifier":
-    try:
-        from content_moderator.access.token import build_verifier  # noqa: PLC0415  (an extra: jwt)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"auth.mode: {settings.mode} needs PyJWT and cryptography; pip install content-moderator[jwt]"
-        ) from error
+    with extra("jwt", needed_by=f"auth.mode {settings.mode}"):
+        from content_moderator.access.token import build_verifier  # noqa: PLC0415
     return build_verifier(settings.jwt)
 
 

@@ -15,6 +15,7 @@ from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 
 from content_moderator import metrics
 from content_moderator.errors import ConfigurationError, RateLimitedError
+from content_moderator.extras import extra
 from content_moderator.outage import Outage
 from content_moderator.settings import LimitsSettings, Secret
 
@@ -141,10 +142,8 @@ def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
     """
     if settings.url is None:
         return Limiter()
-    try:
-        from content_moderator.redis_pool import connection_pool  # noqa: PLC0415  (an extra: redis)
-    except ImportError as error:
-        raise ConfigurationError("limits.url: needs redis; pip install content-moderator[redis]") from error
+    with extra("redis", needed_by="limits.url"):
+        from content_moderator.redis_pool import connection_pool  # noqa: PLC0415
     pool = connection_pool(
         settings.url,
         "limits.url",

@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from content_moderator.cache.exact import ENTRY_BYTES, Entry, ExactCache, pack, unpack
 from content_moderator.cache.key import KeyMaker
 from content_moderator.cache.lookup import Lookup
 from content_moderator.cache.near import NearCache
-from content_moderator.cache.shared import SharedCache
 from content_moderator.cache.similar import Match
 from content_moderator.core.classification import CacheOutcome, Classification, ClassifierIdentity
 from content_moderator.core.label import Label
 from content_moderator.settings import ExactCacheSettings
+
+if TYPE_CHECKING:
+    # An extra: imported where the settings ask for it.
+    from content_moderator.cache.shared import SharedCache
 
 
 class Memory:
@@ -32,7 +36,7 @@ class Memory:
         identity: ClassifierIdentity,
         *,
         near: NearCache | None = None,
-        shared: SharedCache | None = None,
+        shared: "SharedCache | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._identity = identity

@@ -9,7 +9,7 @@ from content_moderator.cache.memory import Memory
 from content_moderator.cache.near import NearCache
 from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.core.classification import ClassifierIdentity
-from content_moderator.errors import ConfigurationError
+from content_moderator.extras import extra
 from content_moderator.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,20 +53,16 @@ class Memories:
         if self._judge is not None:
             near = NearCache(cache.similar, Guard(self._judge, self._judge.lexicon, cache.similar))
         if self._server is not None:
-            from content_moderator.cache.shared import SharedCache  # noqa: PLC0415  (an extra: redis)
+            from content_moderator.cache.shared import SharedCache  # noqa: PLC0415  (an extra, as below)
 
             shared = SharedCache(self._settings, self._identity, self._server, owner=owner)
         return Memory(cache.exact, self._identity, near=near, shared=shared)
 
 
 def _server(settings: Settings) -> "Server":
-    try:
-        import content_moderator.cache.shared  # noqa: F401, PLC0415  (an extra: redis)
+    with extra("redis", needed_by="cache.shared.url"):
+        import content_moderator.cache.shared  # noqa: F401, PLC0415
         from content_moderator.cache.server import Server  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError(
-            "cache.shared.url: needs redis and cryptography; pip install content-moderator[redis]"
-        ) from error
     if settings.cache_secret is None and settings.cache.similar.mode != "off":
         _log.info(
             "shared_cache_without_texts", reason="CACHE_SECRET is not set: similar texts are not shared"

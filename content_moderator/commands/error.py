@@ -5,7 +5,7 @@ from functools import wraps
 
 import click
 
-from content_moderator.errors import AnswerableError, ConfigurationError, ModeratorError
+from content_moderator.errors import AnswerableError, ConfigurationError, MissingExtraError, ModeratorError
 
 
 def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -15,6 +15,8 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*args: object, **kwargs: object) -> None:
         try:
             command(*args, **kwargs)
+        except MissingExtraError as error:
+            raise click.ClickException(str(error)) from error
         except ConfigurationError as error:
             raise click.ClickException(f"configuration: {error}") from error
         except AnswerableError as error:

@@ -19,6 +19,7 @@ from content_moderator.config import load_settings
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import RULE_NAMES, Verdict
 from content_moderator.evaluation.labelled import LabelledRow
+from content_moderator.extras import extra
 
 if TYPE_CHECKING:
     from content_moderator.evaluation.report import LabelReport
@@ -53,14 +54,11 @@ def evaluate(
     under the ROC curve (chance: 0.5), calibration the expected calibration error (best: 0). "review from" and
     "block from" are the policy's thresholds, with the precision and recall that they have.
     """
-    try:
-        from content_moderator.evaluation.plot import Curves  # noqa: PLC0415  (an extra: matplotlib)
-        from content_moderator.evaluation.report import reports  # noqa: PLC0415  (an extra: scikit-learn)
-    except ImportError as error:
-        raise click.ClickException(
-            "measuring needs more packages: pip install 'content-moderator[evaluate]' "
-            f"({error.name} is missing)"
-        ) from error
+    with extra("evaluate", needed_by="content-moderator evaluate"):
+        from content_moderator.evaluation.report import reports  # noqa: PLC0415
+
+        if plot is not None:
+            from content_moderator.evaluation.plot import Curves  # noqa: PLC0415
     good = good_rows(rows, RULE_NAMES, skip_bad=skip_bad_rows)
     if not good:
         raise click.UsageError("there are no rows")

@@ -9,6 +9,7 @@ from content_moderator.classifiers.embedded_model import HEADS, EmbeddedModel
 from content_moderator.commands.error import plain_errors
 from content_moderator.commands.rows import good_rows
 from content_moderator.config import load_settings
+from content_moderator.extras import extra
 
 
 @click.command()
@@ -44,12 +45,8 @@ def train(rows: BinaryIO, output: Path, force: bool, skip_bad_rows: bool, false_
     """
     if output.exists() and not force:
         raise click.UsageError(f"{output} exists; --force overwrites it")
-    try:
-        from content_moderator.retraining import train as retrain  # noqa: PLC0415  (an extra: scikit-learn)
-    except ImportError as error:
-        raise click.ClickException(
-            f"training needs more packages: pip install 'content-moderator[train]' ({error.name} is missing)"
-        ) from error
+    with extra("train", needed_by="content-moderator train"):
+        from content_moderator.retraining import train as retrain  # noqa: PLC0415
     good = good_rows(rows, HEADS, skip_bad=skip_bad_rows)
     path = load_settings().classifier.model_path
     base = EmbeddedModel.load(Path(path) if path else None)

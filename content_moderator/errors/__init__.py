@@ -7,6 +7,7 @@ or a caller sent goes nowhere but the log, and there only without the text.
 
     ModeratorError
     ├── ConfigurationError                      stops start-up, names the key
+    │   └── MissingExtraError                   names the packages to install
     ├── TrainingError                           the rows cannot be fitted
     ├── ScanError                               the rows cannot be scanned
     ├── RequestError                            the caller can mend it: 4xx
@@ -39,6 +40,7 @@ from content_moderator.errors.base import (
     AnswerableError,
     ConfigurationError,
     FieldError,
+    MissingExtraError,
     ModeratorError,
     ScanError,
     TrainingError,
@@ -90,6 +92,7 @@ __all__ = [
     "FieldError",
     "IdentityProviderUnavailableError",
     "InvalidFieldsError",
+    "MissingExtraError",
     "ModelNotFoundError",
     "ModeratorError",
     "OverloadedError",

@@ -13,6 +13,10 @@ class ConfigurationError(ModeratorError):
     """The settings cannot be used; the message is one line that names the key."""
 
 
+class MissingExtraError(ConfigurationError):
+    """A setting or a command needs packages that are not installed; the message says what to type."""
+
+
 class TrainingError(ModeratorError):
     """The rows cannot be fitted; the message says why."""
 
