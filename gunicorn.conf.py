@@ -5,10 +5,15 @@ imported is not read again when it reloads the workers.
 
 import contextlib
 import ctypes
+import errno
+import functools
+import importlib.util
 import json
 import logging
+import mmap
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -22,14 +27,38 @@ from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
+from gunicorn.workers.gthread import ThreadWorker
 
 _host = os.environ.get("HOST", "127.0.0.1")
 _port = os.environ.get("PORT", "8000")
-_LOADED = "loaded"
 _RETRY_SECONDS = 1.0
 _CHECK_SECONDS = 25.0
 _M_ARENA_MAX = -8  # of glibc's malloc.h; other libraries have no arenas
 _shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+# In memory: metric files are written to with every request.
+_run_parent = os.environ.get("MODERATOR_RUN_PARENT") or _shared_memory
+_RESERVED_DESCRIPTORS = 128  # of a worker: files, libraries, connections to the classifier and to Redis
+_MIN_CONNECTIONS = 8
+
+
+def _load_log_writer():
+    """
+    Load the one module of the package that is used here, by its path and under another name.
+
+    What is imported here as a part of the package would not be read again by reloaded workers.
+    """
+    here = Path(__file__).resolve().parent
+    package = importlib.util.find_spec("content_moderator")
+    folders = [here / "content_moderator", here.parent, *map(Path, package.submodule_search_locations or ())]
+    path = next(folder / "log_writer.py" for folder in folders if (folder / "log_writer.py").is_file())
+    spec = importlib.util.spec_from_file_location("_log_writer_of_the_master", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_log_writer = _load_log_writer()
+_stdout, _stderr = (_log_writer.LogWriter(descriptor) for descriptor in (1, 2))
 
 # Loopback unless told otherwise: a buffering reverse proxy belongs in front.
 bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
@@ -169,7 +198,9 @@ logconfig_dict = {
     "formatters": {"json": {"()": _JsonFormatter}},
     "handlers": {
         "stderr": {
-            "class": "logging.StreamHandler",
+            # A log that is full or not read must not hold the master.
+            "()": _log_writer.LogHandler,
+            "writer": _stderr,
             "formatter": "json",
             "filters": ["without_request_data"],
         }
@@ -184,29 +215,53 @@ def _run(name):
     return Path(os.environ["MODERATOR_RUN_DIR"], name)
 
 
+def _survive(hook):
+    """Have what the master does after its start raise nothing: gunicorn as a whole would stop."""
+
+    @functools.wraps(hook)
+    def surviving(server, *args):
+        try:
+            return hook(server, *args)
+        except Exception as error:  # noqa: BLE001
+            server.log.error("%s failed: %s", hook.__name__.strip("_"), error)  # noqa: TRY400
+            return None
+
+    return surviving
+
+
 def _take_on(server):
     """
     Check the configuration and freeze it for the workers; give the line that says what is wrong.
 
     Each time in a folder of its own: a worker that starts meanwhile finds all of the old or all of the new.
     """
+    _keep_folder(server)
     fresh = _run(f"config-{time.monotonic_ns()}")
     command = [sys.executable, "-m", "content_moderator", "config", "check", "--freeze", str(fresh)]
     without_metrics = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
+    warnings = []
     try:
         # The master can do nothing else meanwhile: a file on a disk that hangs must not hold it for ever.
         finished = subprocess.run(  # noqa: S603
             command, env=without_metrics, capture_output=True, text=True, timeout=_CHECK_SECONDS, check=False
         )
+        lines = finished.stderr.strip().splitlines()
+        warnings = [line.removeprefix(_WARNING) for line in lines if line.startswith(_WARNING)]
         # One that was killed, for want of memory say, has said nothing.
-        said = finished.stderr.strip().removeprefix("Error: ") or "the check of the configuration was killed"
-        problem = said if finished.returncode else ""
+        said = "\n".join(line for line in lines if not line.startswith(_WARNING)).removeprefix("Error: ")
+        problem = (said or "the check of the configuration was killed") if finished.returncode else ""
+        frozen = {} if problem else {each.name: each.read_bytes() for each in fresh.iterdir()}
     except subprocess.TimeoutExpired:
         problem = f"the configuration could not be read in {_CHECK_SECONDS:g} seconds"
+    except OSError as error:
+        problem = f"the configuration could not be checked ({error.strerror})"
     if problem:
         shutil.rmtree(fresh, ignore_errors=True)
         return problem
-    server.frozen = fresh
+    for warning in warnings:
+        server.log.warning("%s", warning)
+    # Kept here as well: the folder may be removed by somebody.
+    server.frozen, server.frozen_files = fresh, frozen
     # Those of living workers stay: one may just be reading.
     used = {fresh, *(worker.frozen for worker in server.WORKERS.values())}
     for outdated in set(_run("").glob("config-*")) - used:
@@ -214,14 +269,43 @@ def _take_on(server):
     return ""
 
 
-def _note_reload(problem, begun):
+_WARNING = "Warning: "
+
+
+def _keep_folder(server):
+    """Make the folder of the run again if it is gone, with what the workers need of it."""
+    folder = _run("")
+    if not folder.is_dir():
+        # Nobody else's, should somebody have been faster.
+        folder.mkdir(mode=0o700)
+        server.log.warning("The folder %s was removed, and is made again", folder)
+    _run("metrics").mkdir(mode=0o700, exist_ok=True)
+    if getattr(server, "frozen", None) is not None and not server.frozen.is_dir():
+        server.frozen.mkdir(mode=0o700)
+        for name, content in server.frozen_files.items():
+            (server.frozen / name).touch(mode=0o600)
+            (server.frozen / name).write_bytes(content)
+        _write_reload(server)
+
+
+def _note_reload(server, problem, begun):
     """Leave word of how the settings were taken on, for /metrics and for content-moderator config reload."""
+    if not problem:
+        server.taken_on = time.time()
+    server.reload_word = {
+        "pid": os.getpid(),
+        "begun": begun,
+        "problem": problem,
+        "taken_on": server.taken_on,
+    }
+    _write_reload(server)
+
+
+@_survive
+def _write_reload(server):
     path = _run("reload.json")
-    word = {"pid": os.getpid(), "begun": begun, "problem": problem, "taken_on": time.time()}
-    if problem:
-        word["taken_on"] = json.loads(path.read_text(encoding="utf-8"))["taken_on"]
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(word), encoding="utf-8")
+    fresh.write_text(json.dumps(server.reload_word), encoding="utf-8")
     fresh.replace(path)
 
 
@@ -234,31 +318,105 @@ def on_starting(server):
     found sound is frozen in a folder in memory, where the metric files are as well. A reload keeps the
     folder, for the environment stays; the new master of a binary upgrade comes by here and makes its own.
     """
-    os.environ["MODERATOR_RUN_DIR"] = tempfile.mkdtemp(prefix="content-moderator-", dir=_shared_memory)
+    _allow_descriptors(server)
+    os.environ["MODERATOR_RUN_DIR"] = tempfile.mkdtemp(prefix="content-moderator-", dir=_run_parent)
+    # Shared with the workers, and not in the folder: whether the application could ever be loaded.
+    server.loaded = mmap.mmap(-1, 1)
     begun = time.monotonic()
     if problem := _take_on(server):
         shutil.rmtree(_run(""), ignore_errors=True)
+        _stderr.flush()
         sys.exit(f"Error: {problem}")
-    _note_reload("", begun)
-    _run("metrics").mkdir()
+    _note_reload(server, "", begun)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_run("metrics"))
     server.reload = _only_if_sound(server, server.reload)
     server.signal = _once(server, server.signal)
+    server.spawn_worker = _whenever_possible(server, server.spawn_worker)
+
+
+def _allow_descriptors(server):
+    """Have as many file descriptors as a worker may need, or let it take fewer connections."""
+    wanted = server.cfg.worker_connections + _RESERVED_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard == resource.RLIM_INFINITY or hard > soft:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        connections = max(_MIN_CONNECTIONS, soft - min(_RESERVED_DESCRIPTORS, soft * 3 // 4))
+        server.cfg.set("worker_connections", connections)
+        server.log.warning(
+            "Only %d file descriptors are allowed: each worker takes %d connections at once instead of %d."
+            " Allow %d: ulimit -n, or LimitNOFILE of systemd",
+            soft,
+            connections,
+            wanted - _RESERVED_DESCRIPTORS,
+            wanted,
+        )
+
+
+def _accept(worker, listener):
+    """
+    Accept a connection, or refuse it where there is no file descriptor for it.
+
+    gunicorn ends the worker, and with it all that it is answering. One descriptor is kept to refuse with.
+    """
+    try:
+        _accept_of_gunicorn(worker, listener)
+    except OSError as error:
+        if error.errno not in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+            raise
+        worker.log.error("Connection refused: %s", error.strerror)  # noqa: TRY400
+        with contextlib.suppress(OSError):
+            os.close(worker.spare_descriptor)
+        with contextlib.suppress(OSError):
+            listener.accept()[0].close()
+        with contextlib.suppress(OSError):
+            worker.spare_descriptor = os.open(os.devnull, os.O_RDONLY)
+
+
+_accept_of_gunicorn = ThreadWorker.accept
+ThreadWorker.accept = _accept
+
+
+def _whenever_possible(server, spawn_worker):
+    """Have the master try again a second later if it cannot start a worker: without memory, say."""
+    master = os.getpid()
+
+    def spawn_or_wait():
+        try:
+            return spawn_worker()
+        except Exception as error:
+            if os.getpid() != master:
+                raise
+            server.log.error("Worker cannot be started and is tried again: %s", error)  # noqa: TRY400
+            time.sleep(_RETRY_SECONDS)
+            return None
+
+    return spawn_or_wait
 
 
 def _only_if_sound(server, reload):
     """Have a reload change nothing if the new configuration is bad."""
 
-    def reload_if_sound():
+    @_survive
+    def reload_if_sound(server):
         server.reload_waits = False
         begun = time.monotonic()
-        if problem := _take_on(server):
+        try:
+            problem = _take_on(server)
+        except OSError as error:
+            problem = f"{error.filename or 'the folder of the run'}: {error.strerror}"
+        if problem:
             server.log.error("Reload refused, the old configuration stays: %s", problem)
         else:
             reload()
-        _note_reload(problem, begun)
+        _note_reload(server, problem, begun)
 
-    return reload_if_sound
+    return functools.partial(reload_if_sound, server)
 
 
 def _once(server, queue):
@@ -280,18 +438,18 @@ def _once(server, queue):
     return queue_once
 
 
+@_survive
 def when_ready(server):
     """Tell a newcomer where to go; under systemd that is not what *bind* says."""
     url = server.LISTENERS[0]
-    sys.stdout.write(
+    _stdout.write(
         f"content_moderator is ready\n"
         f"  page     {url}/\n"
         f"  docs     {url}/docs\n"
         f"  metrics  {url}/metrics\n"
         f"  try      curl -s {url}/classify -H 'Content-Type: application/json' "
-        f"""-d '{{"text": "I had a lovely day"}}'\n"""
+        f"""-d '{{"text": "I had a lovely day"}}'"""
     )
-    sys.stdout.flush()
 
 
 def pre_fork(server, worker):
@@ -299,6 +457,7 @@ def pre_fork(server, worker):
     taken = {other.metrics_slot for other in server.WORKERS.values()}
     worker.metrics_slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
     worker.frozen = server.frozen
+    _survive(_keep_folder)(server)
 
 
 def post_fork(server, worker):
@@ -307,15 +466,17 @@ def post_fork(server, worker):
     # bodies of a megabyte, grew by 67 MB, and by 41 MB so.
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+    with contextlib.suppress(OSError):
+        worker.spare_descriptor = os.open(os.devnull, os.O_RDONLY)
     os.environ["MODERATOR_METRICS_SLOT"] = str(worker.metrics_slot)
     os.environ["MODERATOR_CONFIG_DIR"] = str(worker.frozen)
     # What they say is frozen already; again they would lead past the frozen files of keys and policies.
     for name in [name for name in os.environ if name.startswith(("MODERATOR__", "MODERATOR_ENVIRONMENT"))]:
         del os.environ[name]
-    worker.load_wsgi = _patiently(worker.load_wsgi, server.log)
+    worker.load_wsgi = _patiently(worker.load_wsgi, server)
 
 
-def _patiently(load, log):
+def _patiently(load, server):
     """
     Have a worker that cannot load the application tried again, once another could.
 
@@ -327,25 +488,31 @@ def _patiently(load, log):
         try:
             load()
         except Exception as error:
-            if not _run(_LOADED).exists():
+            if not server.loaded[0]:
                 raise
-            log.error("Worker cannot start and is tried again: %s", error)  # noqa: TRY400  (a line a second)
+            server.log.error("Worker cannot start and is tried again: %s", error)  # noqa: TRY400  (a line a second)
             time.sleep(_RETRY_SECONDS)
             sys.exit(1)
+        server.loaded[0] = 1
 
     return load_or_end
 
 
 def post_worker_init(worker):
-    """Take note that the application can be loaded."""
-    _run(_LOADED).touch()
+    """Leave word of who the worker is, for /metrics."""
+    with contextlib.suppress(OSError):
+        _run(f"worker-{worker.metrics_slot}").write_text(str(worker.pid), encoding="ascii")
 
 
+@_survive
 def child_exit(server, worker):
     """Forget the gauges of a worker that is gone; its counters stay."""
-    for gauge in _run("metrics").glob(f"gauge_live*_{worker.metrics_slot}.db"):
+    for path in (
+        *_run("metrics").glob(f"gauge_live*_{worker.metrics_slot}.db"),
+        _run(f"worker-{worker.metrics_slot}"),
+    ):
         with contextlib.suppress(FileNotFoundError):
-            gauge.unlink()
+            path.unlink()
 
 
 def on_exit(server):

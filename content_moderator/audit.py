@@ -18,6 +18,7 @@ from content_moderator.access.keyring import Caller
 from content_moderator.core.policy import Verdict
 from content_moderator.core.text import clean
 from content_moderator.errors import ConfigurationError
+from content_moderator.log_writer import LogHandler, LogWriter
 from content_moderator.settings import AuditSettings, Secret
 
 STANDARD_OUTPUT: Final = "-"
@@ -44,7 +45,7 @@ class AuditLog:
     def __init__(self, path: str, secret: Secret) -> None:
         self._secret = secret
         try:
-            self._handler = logging.StreamHandler(sys.stdout) if path == STANDARD_OUTPUT else _File(path)
+            self._handler = _standard_output() if path == STANDARD_OUTPUT else _File(path)
         except OSError as error:
             raise ConfigurationError(f"audit.file: {path} cannot be written ({error.strerror})") from error
         self._handler.handleError = _told  # type: ignore[assignment,method-assign]
@@ -114,6 +115,14 @@ def build_audit(settings: AuditSettings, secret: Secret | None) -> AuditLog | No
     if secret is None:
         raise ConfigurationError("AUDIT_SECRET: missing; audit.file needs it, or AUDIT_SECRET_FILE")
     return AuditLog(settings.file, secret)
+
+
+def _standard_output() -> logging.Handler:
+    """Write by a thread, as the log does: standard output may be a pipe that nobody reads."""
+    try:
+        return LogHandler(LogWriter(sys.stdout.fileno(), on_drop=metrics.AUDIT_FAILURES.inc))
+    except (OSError, AttributeError, ValueError):
+        return logging.StreamHandler(sys.stdout)
 
 
 class _File(WatchedFileHandler):

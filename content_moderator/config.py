@@ -61,6 +61,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return dataclasses.replace(settings, **secrets)
 
 
+def warnings_of(settings: Settings) -> list[str]:
+    """Say what is set soundly and yet may not be meant, one sentence each."""
+    if settings.bearer_token is not None and settings.classifier.name == "embedded":
+        needless = "BEARER_TOKEN is set, but the embedded classifier answers and needs none"
+        return [f"{needless}; MODERATOR__CLASSIFIER__NAME=koala asks the remote model"]
+    return []
+
+
 def dump_settings(settings: Settings) -> str:
     """Write *settings* as YAML that `load_settings` reads back; secrets are left out."""
     values = dataclasses.asdict(settings)

@@ -1,14 +1,22 @@
 """Structured logs on standard output: one event a line, with the request's id, never with a text."""
 
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import orjson
 import structlog
 
+from content_moderator import metrics
+from content_moderator.log_writer import LogWriter
 from content_moderator.settings import LoggingSettings
+
+FOREIGN: Final = ("urllib3", "requests", "charset_normalizer", "redis", "jwt")
+"""Libraries whose own lines quote addresses and the words of other servers; what fails is logged by us."""
 
 
 def configure_logging(settings: LoggingSettings) -> None:
@@ -24,10 +32,38 @@ def configure_logging(settings: LoggingSettings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level.upper())),
-        # One write for each line: print's two would interleave with those of other workers.
-        logger_factory=structlog.WriteLoggerFactory(),
+        logger_factory=_logger,
         cache_logger_on_first_use=False,
     )
+    for name in FOREIGN:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _logger(*_: Any) -> Any:
+    """Write by a thread what goes to a descriptor, and at once what a test takes in."""
+    try:
+        return _queued(sys.stdout.fileno())
+    except (io.UnsupportedOperation, AttributeError, ValueError):
+        return structlog.WriteLogger(sys.stdout)
+
+
+def flush() -> None:
+    """Wait until what was logged so far is written, for a second at most."""
+    with contextlib.suppress(io.UnsupportedOperation, AttributeError, ValueError):
+        _queued(sys.stdout.fileno()).writer.flush()
+
+
+@cache
+def _queued(descriptor: int) -> "_QueuedLogger":
+    return _QueuedLogger(LogWriter(descriptor, on_drop=metrics.LOG_FAILURES.inc))
+
+
+class _QueuedLogger:
+    """What structlog gives rendered lines to, whatever their level."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self.writer = writer
+        self.msg = self.debug = self.info = self.warning = self.error = self.critical = writer.write
 
 
 def _json(event: Any, default: Callable[[Any], Any]) -> str:

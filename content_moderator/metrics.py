@@ -8,15 +8,15 @@ and there are never more files than workers alive at once.
 
 import os
 import platform
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
+import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from content_moderator import __version__
+from content_moderator import __version__, metric_files
 from content_moderator.core.policy import REASON_NAMES
 from content_moderator.errors import (
     AnswerableError,
@@ -26,13 +26,19 @@ from content_moderator.errors import (
     RequestRefusedError,
     answerable_errors,
 )
-from content_moderator.reloads import reload_word
+from content_moderator.server_metrics import Reloads, Workers
+
+_log = structlog.get_logger(__name__)
 
 _DIRECTORY: Final = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 _SLOT: Final = os.environ.get("MODERATOR_METRICS_SLOT")
 
+_metric_losses: list[OSError] = []
+
 if _DIRECTORY and _SLOT:
     # Chosen before the first metric below is made, as prometheus_client asks.
+    metric_files.install(values)
+    metric_files.AllocatedDict.on_loss = staticmethod(_metric_losses.append)
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _SLOT)  # type: ignore[no-untyped-call]
 
 METHOD_NAMES: Final = {"classify.classify": "classify", "operations.healthcheck": "healthcheck"}
@@ -202,6 +208,10 @@ KEY_SET_FETCHES: Final = Counter(
     "Fetches of the identity provider's keys, by what came of them.",
     ("result",),
 )
+LOG_FAILURES: Final = Counter(
+    "content_moderator_log_failures",
+    "Lines of the log that could not be written, or were dropped because too many waited.",
+)
 AUDIT_FAILURES: Final = Counter(
     "content_moderator_audit_failures", "Decisions that could not be written to the audit log."
 )
@@ -239,6 +249,10 @@ _CLOSED: Final = {
 
 def initialise(classifier: str) -> None:
     """Set every combination of labels to 0, so that a rate exists before the first event."""
+    metric_files.AllocatedDict.on_loss = staticmethod(_tell_loss)
+    for error in _metric_losses:
+        _tell_loss(error)
+    _metric_losses.clear()
     BUILD_INFO.labels(__version__, platform.python_version()).set(1)
     for code in (*HTTP_ERROR_CODES, *codes(AnswerableError)):
         ERRORS.labels(code)
@@ -255,31 +269,11 @@ def initialise(classifier: str) -> None:
             metric.labels(value)
 
 
-class _Reloads:
-    """
-    Tells how the last reload went, from the word that gunicorn.conf.py leaves.
-
-    Only the master knows, which has no metrics; so whichever worker is scraped reads it.
-    """
-
-    def describe(self) -> list[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        if word := reload_word(os.environ.get("MODERATOR_RUN_DIR")):
-            yield GaugeMetricFamily(
-                "content_moderator_config_last_reload_successful",
-                "1 if the settings were taken on when they were last read, 0 if they were refused.",
-                value=not word["problem"],
-            )
-            yield GaugeMetricFamily(
-                "content_moderator_config_last_reload_success_timestamp_seconds",
-                "When the settings in force were taken on, in seconds since 1970.",
-                value=word["taken_on"],
-            )
+def _tell_loss(error: OSError) -> None:
+    _log.error("metrics_not_written", reason=error.strerror)
 
 
-REGISTRY.register(_Reloads())
+REGISTRY.register(Reloads())
 
 
 def exposition(accept: str) -> tuple[bytes, str]:
@@ -294,7 +288,9 @@ def exposition(accept: str) -> tuple[bytes, str]:
     registry = REGISTRY
     if _DIRECTORY:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=_DIRECTORY)  # type: ignore[no-untyped-call]
-        registry.register(_Reloads())
+        if Path(_DIRECTORY).is_dir():
+            MultiProcessCollector(registry, path=_DIRECTORY)  # type: ignore[no-untyped-call]
+        registry.register(Reloads())
+        registry.register(Workers())
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type

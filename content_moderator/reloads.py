@@ -1,4 +1,4 @@
-"""What the master process says of how it last took its settings on; gunicorn.conf.py writes it."""
+"""What the master says of itself and its workers, in the folder of the run; gunicorn.conf.py writes it."""
 
 from pathlib import Path
 from typing import TypedDict
@@ -39,3 +39,21 @@ def reload_word(folder: str | None) -> ReloadWord | None:
     except (OSError, orjson.JSONDecodeError):
         return None
     return word
+
+
+def workers(folder: str | None) -> dict[str, int]:
+    """
+    List the workers.
+
+    Args:
+        folder: That the master shares with its workers.
+    Returns:
+        Their process ids by the numbers of their slots.
+    """
+    found = {}
+    for path in sorted(Path(folder).glob("worker-*")) if folder else ():
+        try:
+            found[path.name.removeprefix("worker-")] = int(path.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            continue  # It is just ending, or there was no room to say who it is.
+    return found

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import requests
 
+from content_moderator.reloads import workers as workers_of
 from tests.fault_server import unused_port, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +53,12 @@ class Live:
                 return float(line.split()[1])
         raise AssertionError(f"{name} is not in /metrics")
 
+    def ready_workers(self) -> set[int]:
+        """Process ids of the workers that have loaded the application."""
+        folders = {run_folder(worker) for worker in self.workers()}
+        named = [workers_of(str(folder)).values() for folder in folders if folder]
+        return {pid for pids in named for pid in pids} & self.workers()
+
     def run_folder(self) -> Path:
         """Find the folder that the workers share."""
         [folder] = {run_folder(worker) for worker in self.workers()}
@@ -63,7 +70,7 @@ class Live:
         old = self.workers()
         self.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len(self.workers()) == len(old) and not self.workers() & old, seconds=30)
-        wait_until(lambda: all(map(run_folder, self.workers())))
+        wait_until(lambda: self.ready_workers() == self.workers())
 
     def talk(self, data: bytes) -> bytes:
         """Send raw bytes and give all that comes back until the service closes or falls silent."""
@@ -153,7 +160,7 @@ def serving(
     try:
         wait_until(lambda: process.poll() is not None or _answers(live), seconds=30)
         assert process.poll() is None, live.output
-        wait_until(lambda: len(live.workers()) == workers and all(map(run_folder, live.workers())))
+        wait_until(lambda: len(live.workers()) == workers and live.ready_workers() == live.workers())
         yield live
     finally:
         process.terminate()

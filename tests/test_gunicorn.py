@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from tests.fault_server import FaultServer, reply, scores, wait_until
+from tests.fault_server import FaultServer, Step, reply, scores, wait_until
 from tests.live import ROOT, Live, children, run_folder, run_to_its_end, serving
 
 
@@ -131,6 +131,31 @@ def test_koala_is_chosen_by_variables_alone(tmp_path: Path, upstream: FaultServe
         shown = live.output + requests.get(f"{live.url}/metrics", timeout=10).text
         assert "hf_secret" not in shown
         assert "a text" not in shown
+
+
+def test_token_that_is_not_used_is_said_once(tmp_path: Path) -> None:
+    """The variable was the whole set-up of the service that this one replaces."""
+    with serving(tmp_path / "log", {"BEARER_TOKEN": "hf_secret"}) as live:
+        assert live.output.count("MODERATOR__CLASSIFIER__NAME=koala") == 1
+        assert "hf_secret" not in live.output
+
+
+def test_words_of_the_upstream_stay_out_of_the_log(tmp_path: Path, upstream: FaultServer) -> None:
+    """urllib3 quotes headers that it cannot read, and addresses."""
+    broken = b"HTTP/1.1 200 OK\r\ncanary words\r\nX-Canary words: 1\r\nContent-Length: 2\r\n\r\n[]"
+    upstream.play(Step(raw=broken), Step(raw=b"canary words\r\n\r\n"), Step(500, b"canary words"))
+    koala = {
+        "MODERATOR__CLASSIFIER__NAME": "koala",
+        "MODERATOR__CLASSIFIER__CONFIG__URL": upstream.url,
+        "MODERATOR__READINESS__PROBE_AT_START": "false",
+        "BEARER_TOKEN": "x",
+    }
+    with serving(tmp_path / "log", koala) as live:
+        for number in range(4):
+            assert classify(live, f"text {number}").status_code in {502, 503}
+        wait_until(lambda: live.output.count("classifier_failed") == 4)
+        assert "anary" not in live.output
+        assert str(upstream.port) not in live.output
 
 
 @pytest.mark.parametrize(

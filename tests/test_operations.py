@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client import REGISTRY
 
-from content_moderator import metrics
+from content_moderator import logs, metrics
 from content_moderator.app import create_app
 from content_moderator.classifiers.probed import Probed
 from content_moderator.core.classification import Classification
@@ -216,6 +216,7 @@ def test_no_text_is_ever_logged(
 ) -> None:
     settings = Settings(logging=LoggingSettings(level="debug", format=style))  # type: ignore[arg-type]
     call(create_app(settings, classifier=FakeClassifier(error=error)).test_client())
+    logs.flush()
     out, err = capfd.readouterr()
     assert "request" in out
     assert SECRET_TEXT not in out + err

@@ -16,7 +16,13 @@ from content_moderator.access.limit import build_limiter
 from content_moderator.audit import build_audit
 from content_moderator.classifiers.factory import build_line
 from content_moderator.commands.error import plain_errors
-from content_moderator.config import MAIN_FILE, config_directory, dump_settings, load_settings
+from content_moderator.config import (
+    MAIN_FILE,
+    config_directory,
+    dump_settings,
+    load_settings,
+    warnings_of,
+)
 from content_moderator.reloads import ReloadWord, reload_word
 from content_moderator.replacing import replacing
 from content_moderator.settings import SECRETS, Settings
@@ -41,17 +47,26 @@ def config() -> None:
 def check(freeze: Path | None) -> None:
     """Say whether the service would start with these settings, without starting it."""
     settings = load_settings()
+    for warning in warnings_of(settings):
+        click.echo(f"Warning: {warning}", err=True)
     line = build_line(settings)
     build_gate(settings.auth)
     tenants = load_tenants(settings)
     build_limiter(settings.limits, settings.limits_password)
     build_audit(settings.audit, settings.audit_secret)
     if freeze is not None:
-        freeze.mkdir(parents=True, exist_ok=True)
-        settings = _with_frozen_tenants(_with_frozen_keys(settings, freeze), tenants, freeze)
-        with replacing(freeze / MAIN_FILE) as fresh:
-            fresh.write_text(dump_settings(settings), encoding="utf-8")
+        try:
+            _freeze(settings, tenants, freeze)
+        except OSError as error:
+            raise click.ClickException(f"{freeze} cannot be written ({error.strerror})") from error
     click.echo(f"ok: {config_directory(os.environ)}, classifier {line.classifier.identity.name}")
+
+
+def _freeze(settings: Settings, tenants: Tenants, freeze: Path) -> None:
+    freeze.mkdir(parents=True, exist_ok=True)
+    settings = _with_frozen_tenants(_with_frozen_keys(settings, freeze), tenants, freeze)
+    with replacing(freeze / MAIN_FILE) as fresh:
+        fresh.write_text(dump_settings(settings), encoding="utf-8")
 
 
 def _with_frozen_keys(settings: Settings, freeze: Path) -> Settings:
@@ -105,8 +120,9 @@ def reload(pid: int | None) -> None:
 
 def _running(pid: int | None) -> tuple[Path, ReloadWord]:
     """Find the folder of the running service, and what it says of its last reload."""
-    parents = dict.fromkeys([Path("/dev/shm"), Path(tempfile.gettempdir())])  # noqa: S108
-    folders = (folder for parent in parents for folder in parent.glob("content-moderator-*"))
+    named = os.environ.get("MODERATOR_RUN_PARENT")
+    parents = dict.fromkeys(filter(None, (named, "/dev/shm", tempfile.gettempdir())))  # noqa: S108
+    folders = (folder for parent in parents for folder in Path(parent).glob("content-moderator-*"))
     # Only one's own: anybody may put a folder there that names some other process.
     said = [(folder, reload_word(str(folder))) for folder in folders if _is_own(folder)]
     found = [

@@ -1,0 +1,109 @@
+"""
+Metric files that take their room on the disk before they are written to.
+
+prometheus_client maps sparse files into memory: where the disk (or /dev/shm) is full, writing to one ends the
+process with SIGBUS. Here the room is allocated first. Where there is none, the values concerned are kept in
+this process alone and do not show in /metrics, and a line in the log says so.
+"""
+
+import contextlib
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client import mmap_dict
+
+INITIAL_BYTES: Final = mmap_dict._INITIAL_MMAP_SIZE  # noqa: SLF001
+_FIXED_BYTES: Final = 4 + 16
+_ALIGNMENT: Final = 8
+
+
+class AllocatedDict(mmap_dict.MmapedDict):
+    """
+    A file of values by key.
+
+    Attributes:
+        on_loss: Told the first error of each file for whose sake a value is kept in this process only.
+    """
+
+    on_loss: Callable[[OSError], object] = staticmethod(lambda _: None)
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:  # noqa: FBT002  (as there)
+        self._kept: dict[str, tuple[float, float]] = {}
+        self._lost = False
+        self._f: Any = None
+        self._m: Any = None
+        try:
+            if not read_mode:
+                _allocate(Path(filename))
+            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            self._lose(error)
+
+    def read_value(self, key: str) -> tuple[float, float]:
+        """Give the value of *key* and its time."""
+        if self._has(key):
+            found: tuple[float, float] = super().read_value(key)  # type: ignore[no-untyped-call]
+            return found
+        return self._kept.setdefault(key, (0.0, 0.0))
+
+    def write_value(self, key: str, value: float, timestamp: float) -> None:
+        """Set the value of *key* and its time."""
+        if self._has(key):
+            super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
+        else:
+            self._kept[key] = value, timestamp
+
+    def _has(self, key: str) -> bool:
+        """Tell whether *key* has its place in the file, if need be after giving it one."""
+        if self._m is None or key in self._kept:
+            return False
+        if key in self._positions:
+            return True
+        try:
+            self._make_room(key)
+            self._init_value(key)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            self._lose(error)
+            return False
+        return True
+
+    def _make_room(self, key: str) -> None:
+        encoded = len(key.encode())
+        needed = self._used + _FIXED_BYTES + encoded + _ALIGNMENT
+        capacity: int = self._capacity
+        while needed > capacity:
+            capacity *= 2
+        if capacity > self._capacity:
+            os.posix_fallocate(self._f.fileno(), 0, capacity)
+            self._m = mmap.mmap(self._f.fileno(), capacity)
+            self._capacity = capacity
+
+    def _lose(self, error: OSError) -> None:
+        if not self._lost:
+            self._lost = True
+            self.on_loss(error)
+
+
+def _allocate(path: Path) -> None:
+    """Make a file of zeros, in one step: who reads it sees no empty one."""
+    if path.exists():
+        return
+    fresh = path.with_name(f"{path.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, INITIAL_BYTES)
+        fresh.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def install(values: Any) -> None:
+    """Have ``prometheus_client.values``, given as *values*, use these files."""
+    values.MmapedDict = AllocatedDict
