@@ -34,7 +34,7 @@ test-system: $(VENV)/.dev ## Run the tests that measure or take long (a soak of 
 fuzz: $(VENV)/.dev ## Send FUZZ_CASES requests to each route, made up from the API's description
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest --no-cov --timeout 1800 --hypothesis-show-statistics tests/test_fuzz.py
 
-clients: build/clients/node build/clients/current build/clients/openai1 ## Install the client libraries that are tested against
+clients: build/clients/node build/clients/current build/clients/openai1 build/clients/bpe ## Install the client libraries that are tested against
 
 build/clients/node: tests/clients/package-lock.json
 	mkdir -p $@

@@ -16,7 +16,8 @@ from benchmarks.load import machine
 from benchmarks.text import Writer
 from content_moderator.cache.guard import REFUSALS
 from content_moderator.classifiers.factory import build_line
-from content_moderator.core.classification import Classification, ClassifierIdentity
+from content_moderator.core.classification import Classification, ClassifierIdentity, Outcome
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.label import Label
 from content_moderator.settings import CacheSettings, Settings, SimilarCacheSettings
 
@@ -43,7 +44,7 @@ class Counting:
     def __init__(self) -> None:
         self.texts = 0
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """Answer."""
         self.texts += len(texts)
         return [Classification(dict.fromkeys(Label, 0.0) | {Label.OK: 1.0}, self.identity) for _ in texts]

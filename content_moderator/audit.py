@@ -15,8 +15,8 @@ import structlog
 
 from content_moderator import metrics
 from content_moderator.access.keyring import Caller
+from content_moderator.core.cleaning import clean
 from content_moderator.core.policy import Verdict
-from content_moderator.core.text import clean
 from content_moderator.errors import ConfigurationError
 from content_moderator.log_writer import LogHandler, LogWriter
 from content_moderator.settings import AuditSettings, Secret

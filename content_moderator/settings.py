@@ -24,7 +24,7 @@ class UpstreamSettings:
     connect_timeout_seconds: float = declaration.number(3.0, low=0.05, high=60)
     call_timeout_seconds: float = declaration.number(6.0, low=0.05, high=300)
     max_reply_bytes: int = declaration.integer(1_048_576, low=1024, high=67_108_864)
-    max_tokens: int = declaration.integer(384, low=32, high=100_000)
+    max_tokens: int = declaration.integer(510, low=32, high=100_000)
     require_https: bool = declaration.flag(False)
     ca_file: str | None = declaration.text(None)
 
@@ -58,6 +58,7 @@ class CoalescingSettings:
 
     max_in_flight: int = declaration.integer(16, low=1, high=256)
     max_batch: int = declaration.integer(32, low=1, high=1024)
+    max_batch_tokens: int = declaration.integer(2048, low=1, high=10_000_000)
     max_waiting: int = declaration.integer(128, low=1, high=100_000)
 
 
@@ -165,7 +166,8 @@ class HttpSettings:
     """``http``: what a request may be."""
 
     max_body_bytes: int = declaration.integer(1_048_576, low=1024, high=67_108_864)
-    max_text_chars: int = declaration.integer(20_000, low=1, high=1_000_000)
+    max_text_chars: int = declaration.integer(20_480, low=1, high=1_000_000)
+    long_texts: Literal["divide", "refuse"] = declaration.text("divide", "divide", "refuse")
     max_batch_texts: int = declaration.integer(100, low=1, high=10_000)
     compress: bool = declaration.flag(True)
     cors_origins: Sequence[str] = declaration.origins()

@@ -2,8 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from content_moderator.core.classification import Classification, ClassifierIdentity
+from content_moderator.core.classification import (
+    Classification,
+    Classifier,
+    ClassifierIdentity,
+    Outcome,
+    succeeded,
+)
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.label import Label
+from content_moderator.errors import ClassifierError
 
 HARMLESS = dict.fromkeys(Label, 0.01) | {Label.OK: 0.98}
 IDENTITY = ClassifierIdentity("embedded", "fake", "1")
@@ -18,12 +26,24 @@ class FakeClassifier:
         self.error = error
         self.seen: list[str] = []
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
-        """Answer or raise."""
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+        """Answer, or fail each text; what is no answer is raised."""
         self.seen += texts
+        if isinstance(self.error, ClassifierError):
+            return [self.error] * len(texts)
         if self.error is not None:
             raise self.error
         return [Classification(self.scores, self.identity) for _ in texts]
+
+
+def scored(classifier: Classifier, texts: Sequence[str]) -> list[Classification]:
+    """
+    Ask a classifier about texts that it is expected to score.
+
+    Raises:
+        ClassifierError: Of the first text that it cannot.
+    """
+    return succeeded(classifier.classify(texts))
 
 
 class Clock:

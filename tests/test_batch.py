@@ -8,8 +8,14 @@ from flask.testing import FlaskClient
 
 from content_moderator import metrics
 from content_moderator.app import create_app
-from content_moderator.core.classification import Classification
-from content_moderator.errors import BadReplyError, ClassifierUnavailableError, RequestRefusedError
+from content_moderator.core.classification import Outcome
+from content_moderator.core.deadline import NEVER, Deadline
+from content_moderator.errors import (
+    BadReplyError,
+    ClassifierError,
+    ClassifierUnavailableError,
+    RequestRefusedError,
+)
 from content_moderator.settings import (
     ClassifierSettings,
     HttpSettings,
@@ -23,18 +29,20 @@ from tests.fault_server import FaultServer, Step, reply, scores
 
 
 class Picky(FakeClassifier):
-    """Keeps the calls, and fails as a whole on each that holds a text that it does not like."""
+    """Keeps the calls, and fails on each text that it does not like, or on all if none is to blame."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: ClassifierError | None = None) -> None:
         super().__init__()
         self.calls: list[list[str]] = []
         self.dislike = error
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         self.calls.append(list(texts))
-        if self.dislike and any("bad" in text for text in texts):
-            raise self.dislike
-        return super().classify(texts)
+        answers = super().classify(texts)
+        if self.dislike is None:
+            return answers
+        fails = [not self.dislike.about_the_text or "bad" in text for text in texts]
+        return [self.dislike if fail else answer for fail, answer in zip(fails, answers, strict=True)]
 
 
 def client(classifier: FakeClassifier) -> FlaskClient:
@@ -102,7 +110,7 @@ def test_text_that_the_classifier_cannot_answer_fails_alone(error: Any) -> None:
 
 def test_classifier_that_is_away_is_an_error_of_the_request() -> None:
     response = client(Picky(ClassifierUnavailableError("away"))).post(
-        "/classify/batch", json={"texts": ["bad", "a"]}
+        "/classify/batch", json={"texts": ["b", "a"]}
     )
     assert (response.status_code, response.get_json()["code"]) == (503, "classifier_unavailable")
 

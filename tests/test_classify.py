@@ -148,13 +148,13 @@ def test_score_that_is_no_probability_is_not_sent(
     score: object, fake: FakeClassifier, client: FlaskClient
 ) -> None:
     """Output is checked too: marshmallow alone would let a score of 7 through."""
-    fake.classify = lambda texts: [_Lying(score) for _ in texts]  # type: ignore[method-assign,misc]
+    fake.classify = lambda texts, deadline: [_Lying(score) for _ in texts]  # type: ignore[assignment,method-assign,misc]
     response = client.post("/classify", json={"text": "x"})
     assert response.status_code == 500
 
 
 def test_fewer_answers_than_texts_is_an_error(fake: FakeClassifier, client: FlaskClient) -> None:
-    fake.classify = lambda texts: []  # type: ignore[method-assign]
+    fake.classify = lambda texts, deadline: []  # type: ignore[assignment,method-assign,misc]
     response = client.post("/classify", json={"text": "x"})
     assert (response.status_code, response.get_json()["code"]) == (502, "classifier_bad_reply")
 

@@ -75,7 +75,7 @@ def test_classify_reads_standard_input(runner: CliRunner) -> None:
         pytest.param(["classify"], b"", "the text is empty", id="nothing"),
         pytest.param(["classify"], b"caf\xe9", "not UTF-8 (byte 3)", id="Latin-1"),
         pytest.param(
-            ["classify", "a" * 20_001], None, "has 20001 characters; http.max_text_chars is 20000", id="long"
+            ["classify", "a" * 20_481], None, "has 20481 characters; http.max_text_chars is 20480", id="long"
         ),
         pytest.param(["serve", "--port", "0"], None, "Invalid value for '--port'", id="port"),
         pytest.param(["nothing"], None, "No such command", id="command"),

@@ -20,7 +20,7 @@ from content_moderator.errors import (
     RequestRefusedError,
 )
 from content_moderator.settings import CoalescingSettings
-from tests.fake import HARMLESS, IDENTITY
+from tests.fake import HARMLESS, IDENTITY, scored
 from tests.fault_server import wait_until
 
 
@@ -89,7 +89,7 @@ def build(
 def ask(pool: ThreadPoolExecutor, classifier: Coalesced, *texts: str) -> "list[Future[list[Classification]]]":
     """Send each text from a thread of its own, and wait until all of them are known."""
     before = known(classifier)
-    asked = [pool.submit(classifier.classify, [text]) for text in texts]
+    asked = [pool.submit(scored, classifier, [text]) for text in texts]
     wait_until(lambda: known(classifier) == before + len(texts) or any(each.done() for each in asked))
     return asked
 
@@ -109,7 +109,7 @@ def known(classifier: Coalesced) -> int:
 
 def test_an_idle_classifier_is_asked_at_once(inner: Gated) -> None:
     inner.open()
-    [answer] = build(inner).classify(["a"])
+    [answer] = scored(build(inner), ["a"])
     assert answer.scores[Label.V] == score_of("a")
     assert inner.batches == [["a"]]
 
@@ -161,7 +161,7 @@ def test_identical_texts_are_sent_once(inner: Gated, pool: ThreadPoolExecutor) -
     assert {each.result(20)[0].scores[Label.V] for each in asked[50:]} == {score_of("other")}
     assert sorted(text for batch in inner.batches for text in batch) == ["other", "same"]
     inner.batches.clear()
-    assert [a.scores[Label.V] for a in classifier.classify(["x", "y", "x"])] == list(map(score_of, "xyx"))
+    assert [a.scores[Label.V] for a in scored(classifier, ["x", "y", "x"])] == list(map(score_of, "xyx"))
     assert inner.batches == [["x", "y"]]
 
 
@@ -169,8 +169,8 @@ def test_what_is_answered_is_asked_anew(inner: Gated) -> None:
     """Sharing is not caching."""
     inner.open()
     classifier = build(inner)
-    classifier.classify(["a"])
-    classifier.classify(["a"])
+    scored(classifier, ["a"])
+    scored(classifier, ["a"])
     assert inner.batches == [["a"], ["a"]]
     assert known(classifier) == 0
 
@@ -180,16 +180,19 @@ def test_too_many_waiting_texts_are_refused_at_once(inner: Gated, pool: ThreadPo
     asked = ask(pool, classifier, *"abcde")
     started = time.monotonic()
     with pytest.raises(OverloadedError) as raised:
-        classifier.classify(["f"])
+        scored(classifier, ["f"])
     assert time.monotonic() - started < 5
     assert raised.value.retry_after_seconds == 1
     asked += ask(pool, classifier, "a")  # Known texts are no more work.
     with pytest.raises(OverloadedError):
-        classifier.classify(["a", "f"])
+        scored(classifier, ["f", "a"])
+    both = pool.submit(scored, classifier, ["a", "f"])
+    wait_until(lambda: known(classifier) == 7)
     inner.open()
+    assert len(both.result(20)) == 2, "who has begun waits for a place"
     for each in asked:
         each.result(20)
-    assert len(classifier.classify(["f"])) == 1
+    assert len(scored(classifier, ["f"])) == 1
 
 
 def test_who_gives_up_takes_nothing_from_the_others(inner: Gated, pool: ThreadPoolExecutor) -> None:
@@ -198,7 +201,7 @@ def test_who_gives_up_takes_nothing_from_the_others(inner: Gated, pool: ThreadPo
     for each in asked:
         with pytest.raises(DeadlineExceededError):
             each.result(20)
-    patient = pool.submit(hasty.classify, ["c"])
+    patient = pool.submit(scored, hasty, ["c"])
     wait_until(lambda: known(hasty) == 1)
     inner.open()
     assert patient.result(20)[0].scores[Label.V] == score_of("c")
@@ -236,7 +239,7 @@ def test_a_call_that_has_little_time_left_is_not_joined(inner: Gated, pool: Thre
 
 def test_a_call_may_take_as_long_as_the_last_of_its_texts_is_waited_for(inner: Gated) -> None:
     inner.open()
-    build(inner, deadline=7).classify(["a"])
+    scored(build(inner, deadline=7), ["a"])
     assert inner.seconds[0] == pytest.approx(7, abs=1)
 
 
@@ -260,7 +263,7 @@ def test_bad_texts_fail_alone(error: type[ClassifierError], inner: Gated, pool: 
             assert each.result(20)[0].scores[Label.V] == score_of(f"text {number}")
     assert len(inner.batches) < 25, "halving, not asking for each"
     inner.open()
-    assert len(classifier.classify(["next"])) == 1
+    assert len(scored(classifier, ["next"])) == 1
 
 
 def test_a_classifier_that_takes_no_lists_gets_single_texts(inner: Gated, pool: ThreadPoolExecutor) -> None:
@@ -277,7 +280,7 @@ def test_a_classifier_that_takes_no_lists_gets_single_texts(inner: Gated, pool: 
     wait_until(lambda: known(classifier) == 0)
     assert [len(batch) for batch in inner.batches] == [1, 4, 2, 1, 1, 2, 1, 1]
     inner.batches.clear()
-    classifier.classify([*"efgh"])
+    scored(classifier, [*"efgh"])
     assert [len(batch) for batch in inner.batches] == [1] * 4
 
 
@@ -312,7 +315,7 @@ def test_a_mistake_of_ours_hangs_nobody(inner: Gated, pool: ThreadPoolExecutor) 
     inner.open()
     assert isinstance(asked[1].exception(20), ZeroDivisionError)
     assert isinstance(asked[2].exception(20), ZeroDivisionError)
-    assert len(classifier.classify(["c"])) == 1
+    assert len(scored(classifier, ["c"])) == 1
 
 
 def test_under_a_mixed_load_every_text_gets_its_own_answer(pool: ThreadPoolExecutor) -> None:
@@ -332,9 +335,9 @@ def test_under_a_mixed_load_every_text_gets_its_own_answer(pool: ThreadPoolExecu
         text = f"poison {number}" if number % 17 == 0 else f"text {number % 40}"
         if "poison" in text:
             with pytest.raises(RequestRefusedError):
-                classifier.classify([text])
+                scored(classifier, [text])
         else:
-            assert classifier.classify([text])[0].scores[Label.V] == score_of(text)
+            assert scored(classifier, [text])[0].scores[Label.V] == score_of(text)
 
     for each in [pool.submit(one, number) for number in range(1500)]:
         each.result(60)

@@ -39,6 +39,7 @@ from content_moderator.core.policy import ANY
 from content_moderator.core.text import Division, normalise
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import PolicySettings
+from tests.fake import scored
 
 MODEL = Path(str(files("content_moderator.models").joinpath("embedded.bin")))
 
@@ -81,15 +82,15 @@ def test_mild_examples_are_told_apart(
      "I will kiiiill you", "Ｉ ｗｉｌｌ ｋｉｌｌ ｙｏｕ", "I WILL KILL YOU"],
 )  # fmt: skip
 def test_disguise_does_not_change_the_answer(disguised: str, classifier: EmbeddedClassifier) -> None:
-    plain, hidden = classifier.classify(["I will kill you", disguised])
+    plain, hidden = scored(classifier, ["I will kill you", disguised])
     assert hidden.scores == pytest.approx(plain.scores)
 
 
 def test_batch_answers_as_one_by_one(classifier: EmbeddedClassifier) -> None:
     texts = ["hello there", "you idiot", "!!!", "", "ok " * 500, "日本語のテキスト", "hello there"]
-    together = classifier.classify(texts)
+    together = scored(classifier, texts)
     for text, answer in zip(texts, together, strict=True):
-        [alone] = classifier.classify([text])
+        [alone] = scored(classifier, [text])
         assert alone.scores == pytest.approx(dict(answer.scores), abs=1e-5)
 
 
@@ -98,22 +99,22 @@ def test_large_batches_are_split_and_keep_their_order(
 ) -> None:
     monkeypatch.setattr(embedded, "MAX_BATCH_CHARS", 30)
     texts = [f"text number {index} {'you idiot' * (index % 2)}" for index in range(20)]
-    found = [answer.scores[Label.HR] > 0.3 for answer in classifier.classify(texts)]
+    found = [answer.scores[Label.HR] > 0.3 for answer in scored(classifier, texts)]
     assert found == [bool(index % 2) for index in range(20)]
 
 
 def test_no_texts_no_answers(classifier: EmbeddedClassifier) -> None:
-    assert classifier.classify([]) == []
+    assert scored(classifier, []) == []
 
 
 def test_scores_hang_together(classifier: EmbeddedClassifier) -> None:
     """What is plainly harmful is plainly not OK; S3 needs both a sexual score and a minor."""
-    for answer in classifier.classify(["you idiot", "let's have sex tonight", "I will kill you"]):
+    for answer in scored(classifier, ["you idiot", "let's have sex tonight", "I will kill you"]):
         harms = [score for label, score in answer.scores.items() if label is not Label.OK]
         assert max(harms) > 0.8
         assert answer.scores[Label.OK] < 0.2
         assert answer.scores[Label.S3] <= answer.scores[Label.S]
-    adult, minor = classifier.classify(["sexy photos", "sexy photos, 12 years old"])
+    adult, minor = scored(classifier, ["sexy photos", "sexy photos, 12 years old"])
     assert adult.scores[Label.S3] < 0.2 * adult.scores[Label.S] + 1e-6
     assert minor.scores[Label.S3] == pytest.approx(0.9 * minor.scores[Label.S])
 
@@ -321,7 +322,7 @@ EXPLAINED = [
 @pytest.mark.parametrize("text", EXPLAINED)
 def test_explanations_add_up_to_the_score(text: str, classifier: EmbeddedClassifier) -> None:
     assert isinstance(classifier, Explainer)
-    [answer] = classifier.classify([text])
+    [answer] = scored(classifier, [text])
     for each in classifier.explain(text, [*HEADS, "S3"]):
         total = each.base + sum(word.weight for word in each.words)
         assert total == pytest.approx(each.log_odds, abs=1e-6)

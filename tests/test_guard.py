@@ -10,10 +10,10 @@ from content_moderator.cache.edit import changes, tokens_of
 from content_moderator.cache.fold import disguised, fold
 from content_moderator.cache.guard import Guard, Refusal
 from content_moderator.classifiers.embedded import EmbeddedClassifier
+from content_moderator.core.cleaning import clean
 from content_moderator.core.label import Label
-from content_moderator.core.text import clean
 from content_moderator.settings import SimilarCacheSettings
-from tests.fake import HARMLESS
+from tests.fake import HARMLESS, scored
 
 DATA = Path(__file__).parent / "data"
 HARMFUL = dict.fromkeys(Label, 0.01) | {Label.V: 0.95}
@@ -161,7 +161,7 @@ def test_scores_alone_would_not_do(embedded: EmbeddedClassifier) -> None:
     """Why there are rules: by its scores the embedded model takes many of these pairs for the same."""
     alike = 0
     for pair in variants("minimal_pairs.txt"):
-        one, other = embedded.classify([fold(clean(text)) for text in pair])
+        one, other = scored(embedded, [fold(clean(text)) for text in pair])
         alike += all(abs(one.scores[label] - other.scores[label]) <= 0.1 for label in Label)
     assert alike > 50
 
@@ -173,16 +173,16 @@ def test_scores_alone_would_not_do(embedded: EmbeddedClassifier) -> None:
         pytest.param("caf\u00e9 Stra\u00dfe", "caf\u00e9 strasse", False, id="letters of languages"),
         pytest.param("don\u2019t", "don't", False, id="apostrophe"),
         pytest.param("\ufeffhi \u2764\ufe0f", "hi \u2764", False, id="invisible between words"),
-        pytest.param("k\u200bill", "kill", True, id="zero width in a word"),
-        pytest.param("ki\x08ll", "kill", True, id="control character"),
+        pytest.param("k\u200bill", "kill", False, id="zero width in a word: the model sees it plain"),
+        pytest.param("ki\x08ll", "kill", False, id="control character"),
         pytest.param("\uff4bill", "kill", True, id="full width"),
         pytest.param("k\u0456ll me", "k\u0456ll me", True, id="Cyrillic among Latin"),
         pytest.param("\u043f\u0440\u0438", "\u043f\u0440\u0438", False, id="Cyrillic"),
     ],
 )  # fmt: skip
 def test_folding(text: str, folded: str, hides: bool) -> None:
-    assert fold(text) == folded
-    assert disguised(text, folded) is hides
+    assert fold(clean(text)) == folded
+    assert disguised(clean(text), folded) is hides
 
 
 def test_signs_that_may_be_letters_are_words() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content_moderator.core.classification import Classification, is_probability
+from content_moderator.core.classification import Classification, Outcome, is_probability
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.label import HARMS, Label
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Policy, Rule
@@ -90,7 +91,7 @@ def test_scores_are_complete_and_cannot_be_changed() -> None:
 
 def test_wrong_number_of_answers_is_no_verdict() -> None:
     class Short(FakeClassifier):
-        def classify(self, texts: Sequence[str]) -> list[Classification]:
+        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
             return super().classify(texts)[1:]
 
     with pytest.raises(BadReplyError):

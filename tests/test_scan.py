@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from content_moderator import errors
 from content_moderator.cli import main
-from content_moderator.core.classification import Classification
+from content_moderator.core.classification import Outcome
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.moderator import Moderator
 from content_moderator.errors import ClassifierError, ScanError
 from content_moderator.scanning import scan as module
@@ -117,7 +118,7 @@ def test_output_may_be_csv(here: Path) -> None:
         pytest.param("in.jsonl", b'{"txt": "a"}\n', 1, "no field text", id="no text"),
         pytest.param("in.jsonl", b'{"text": 5}\n', 1, "text is not a text", id="text a number"),
         pytest.param("in.jsonl", b'\n{"text": " "}\n', 2, "text is blank", id="blank"),
-        pytest.param("in.jsonl", b'"%b"\n' % (b"a" * 20_001), 1, "text has 20001 characters", id="too long"),
+        pytest.param("in.jsonl", b'"%b"\n' % (b"a" * 20_481), 1, "text has 20481 characters", id="too long"),
         pytest.param("in.csv", b"id,text\n1,a,b\n", 2, "3 columns, but the header has 2", id="columns"),
         pytest.param("in.csv", b'id,text\n1,"a"b\n', 2, "not CSV: ", id="quotes"),
         pytest.param("in.csv", b"id,text\n1,\n", 2, "text is blank", id="empty cell"),
@@ -311,15 +312,15 @@ def test_two_scans_never_write_to_one_output(tmp_path: Path) -> None:
 
 
 class Scripted(FakeClassifier):
-    """Raises what the script says, then answers."""
+    """Fails as the script says, then answers."""
 
     def __init__(self, *script: ClassifierError) -> None:
         super().__init__()
         self.script = list(script)
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         if self.script:
-            raise self.script.pop(0)
+            return [self.script.pop(0)] * len(texts)
         return super().classify(texts)
 
 
@@ -365,10 +366,9 @@ def test_patience_ends(tmp_path: Path) -> None:
 
 def test_text_that_cannot_be_answered_is_a_bad_row(tmp_path: Path) -> None:
     class Choosy(FakeClassifier):
-        def classify(self, texts: Sequence[str]) -> list[Classification]:
-            if "two" in texts:
-                raise errors.BadReplyError
-            return super().classify(texts)
+        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+            answers = super().classify(texts)
+            return [errors.BadReplyError() if t == "two" else a for t, a in zip(texts, answers, strict=True)]
 
     job = Job(tmp_path / "out.jsonl", "lines")
     counts = finish(job, b"one\ntwo\nthree\n", Choosy()).counts

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from content_moderator.core.cleaning import clean
 from content_moderator.core.label import Label
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Policy, Rule
 from content_moderator.core.terms import Reading, Terms, pattern_of
-from content_moderator.core.text import clean, normalise, words_of
+from content_moderator.core.text import normalise, words_of
 from tests.fake import FakeClassifier
 
 TERMS = Terms({"block": ["grumbit", "free pills", "*zorp*"], "review": ["plonk*"], "allow": ["zorpington"]})

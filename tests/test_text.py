@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content_moderator.core.text import (
-    MAX_EXPANSION,
-    MAX_SENTENCE_CHARS,
-    clean,
-    normalise,
-    sentences,
-    words_of,
-)
+from content_moderator.core.cleaning import clean
+from content_moderator.core.text import MAX_EXPANSION, MAX_SENTENCE_CHARS, normalise, sentences, words_of
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from content_moderator.cli import main
 from content_moderator.core.label import Label
 from content_moderator.evaluation.labelled import read_rows
 from content_moderator.retraining.fit import STRENGTHS
+from tests.fake import scored
 
 FRIENDLY = [
     "thanks for the quick reply",
@@ -56,7 +57,7 @@ def run(*arguments: str) -> Result:
 
 
 def harassment(model: Path | None, text: str) -> float:
-    [answer] = EmbeddedClassifier.load(model).classify([text])
+    [answer] = scored(EmbeddedClassifier.load(model), [text])
     return answer.scores[Label.HR]
 
 
@@ -71,7 +72,7 @@ def test_the_model_learns_the_rows_and_keeps_what_it_knew(
     for known in ("you are such a pathetic idiot", "What a lovely morning for a walk"):
         assert harassment(output, known) == pytest.approx(harassment(None, known), abs=0.15)
     [before], [after] = (
-        EmbeddedClassifier.load(p).classify(["let's have sex tonight"]) for p in (None, output)
+        scored(EmbeddedClassifier.load(p), ["let's have sex tonight"]) for p in (None, output)
     )
     assert after.scores[Label.S] == pytest.approx(before.scores[Label.S], abs=0.02)
     header = EmbeddedModel.load(output).header
@@ -97,7 +98,7 @@ def test_a_head_without_both_kinds_of_rows_stays(tmp_path: Path) -> None:
     output = tmp_path / "mine.bin"
     assert run(written(tmp_path, only), "-o", str(output)).exit_code == 0
     text = ["the build is green again"]
-    [before], [after] = (EmbeddedClassifier.load(path).classify(text) for path in (None, output))
+    [before], [after] = (scored(EmbeddedClassifier.load(path), text) for path in (None, output))
     assert after.scores[Label.SH] == pytest.approx(before.scores[Label.SH], abs=0.01)
 
 

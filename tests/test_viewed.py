@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from content_moderator.app import create_app
 from content_moderator.classifiers.viewed import Viewed
-from content_moderator.core.classification import Classification
+from content_moderator.core.classification import Classification, Outcome
+from content_moderator.core.cleaning import clean
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.label import Label
-from content_moderator.core.text import clean, normalise, words_of
+from content_moderator.core.text import normalise, words_of
 from content_moderator.core.view import plain_view
-from content_moderator.errors import BadReplyError
 from content_moderator.settings import (
     ClassifierSettings,
     CoalescingSettings,
@@ -22,7 +23,7 @@ from content_moderator.settings import (
     Settings,
     UpstreamSettings,
 )
-from tests.fake import HARMLESS, IDENTITY, FakeClassifier
+from tests.fake import HARMLESS, IDENTITY, FakeClassifier, scored
 from tests.fault_server import FaultServer, reply, scores
 from training.evasion import ATTACKS, attack
 
@@ -75,7 +76,7 @@ def test_any_text_has_a_view_or_none(text: str) -> None:
 class Literal(FakeClassifier):
     """Takes offence at a word that is written plainly."""
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         self.seen += texts
         offended = HARMLESS | {Label.HR: 0.9, Label.OK: 0.1}
         return [Classification(offended if "fool" in text else HARMLESS, IDENTITY) for text in texts]
@@ -83,8 +84,8 @@ class Literal(FakeClassifier):
 
 def test_higher_score_counts() -> None:
     literal = Literal()
-    plain, disguised, harmless, undone = Viewed(literal).classify(
-        ["a fool", "a f0\u200bol", "a f\u00f8x", "a fool, s\u00f2"]
+    plain, disguised, harmless, undone = scored(
+        Viewed(literal), ["a fool", "a f0\u200bol", "a f\u00f8x", "a fool, s\u00f2"]
     )
     assert plain.scores[Label.HR] == disguised.scores[Label.HR] == undone.scores[Label.HR] == 0.9
     assert harmless.scores[Label.HR] == HARMLESS[Label.HR]
@@ -101,10 +102,10 @@ def test_higher_score_counts() -> None:
 
 def test_missing_answer_is_no_answer() -> None:
     class Short(FakeClassifier):
-        def classify(self, texts: Sequence[str]) -> list[Classification]:
+        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
             return super().classify(texts)[1:]
 
-    with pytest.raises(BadReplyError):
+    with pytest.raises(ValueError, match="zip"):
         Viewed(Short()).classify(["a f0ol"])
 
 

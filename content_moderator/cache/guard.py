@@ -17,7 +17,7 @@ from content_moderator.cache.dictionary import mostly_words
 from content_moderator.cache.edit import Change, changes, tokens_of
 from content_moderator.cache.number import numbers_alike, numbers_in
 from content_moderator.cache.slip import HARMFUL, Hazards, is_slip
-from content_moderator.core.classification import Classification, Classifier
+from content_moderator.core.classification import Classification, Classifier, succeeded
 from content_moderator.core.label import HARMS, Label
 from content_moderator.settings import SimilarCacheSettings
 
@@ -125,7 +125,7 @@ class Guard:
     def _refusal_by_scores(
         self, text: str, remembered: str, words: list[str], answer: Mapping[Label, float]
     ) -> Refusal | None:
-        new, old, *rest = self._judge.classify([text, remembered, *words])
+        new, old, *rest = succeeded(self._judge.classify([text, remembered, *words]))
         if any(map(_weighs, rest)):
             return "weighed"
         if any(abs(new.scores[label] - old.scores[label]) > self._settings.guard_delta for label in Label):

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from content_moderator import metrics
@@ -11,13 +11,9 @@ from content_moderator.cache.lookup import Lookup
 from content_moderator.cache.memory import Memory
 from content_moderator.classifiers.latch import Latch
 from content_moderator.classifiers.sampled import Sampler
-from content_moderator.core.classification import Classification, Classifier
-from content_moderator.errors import (
-    BadReplyError,
-    ClassifierError,
-    DeadlineExceededError,
-    RequestRefusedError,
-)
+from content_moderator.core.classification import Classification, Classifier, Outcome
+from content_moderator.core.deadline import NEVER, Deadline
+from content_moderator.errors import ClassifierError
 
 Mode = Literal["off", "fallback", "on"]
 
@@ -29,11 +25,9 @@ class _Flight:
 
     Args:
         since: When it was asked.
-        alone: Whether no other text is asked about with it, and could be to blame for an error.
     """
 
     since: float
-    alone: bool
     latch: Latch = field(default_factory=Latch)
 
 
@@ -49,7 +43,7 @@ class Cached:
         classifier: Who is asked.
         memory: What was answered.
         mode: When a near copy may answer: never, when the classifier cannot, or always.
-        deadline_seconds: Longest time of an answer.
+        deadline_seconds: Longest time of an answer; a question under way is shared while half of it is left.
         sampler: Checks answers of near copies.
         clock: Monotonic seconds.
     """
@@ -74,30 +68,34 @@ class Cached:
         self._lock = threading.Lock()
         self._flights: dict[str, _Flight] = {}
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """Score each text; see `Classifier.classify`."""
+        if deadline is NEVER:
+            deadline = Deadline.after(self._deadline_seconds, self._clock)
         found = {text: self._memory.recall(text) for text in texts}
-        answers = {text: answer for text, answer in found.items() if answer is not None}
-        if len(answers) < len(found):
-            answers |= self._share([text for text, answer in found.items() if answer is None])
-        return [answers[text] for text in texts]
+        outcomes: dict[str, Outcome] = {text: answer for text, answer in found.items() if answer is not None}
+        if len(outcomes) < len(found):
+            outcomes |= self._share([text for text in found if text not in outcomes], deadline)
+        return [outcomes[text] for text in texts]
 
-    def _share(self, texts: Sequence[str]) -> dict[str, Classification]:
+    def _share(self, texts: Sequence[str], deadline: Deadline) -> dict[str, Outcome]:
         found, own, others = self._join(texts)
         try:
-            answers = self._find_out(list(own)) if own else {}
+            outcomes = self._find_out(list(own), deadline) if own else {}
         except Exception as error:
             self._land(own, dict.fromkeys(own, error))
             raise
-        self._land(own, answers)
-        waited = {text: self._await(text, flight) for text, flight in others.items()}
-        return found | answers | waited
+        self._land(own, outcomes)
+        waited = {text: flight.latch.wait(deadline) for text, flight in others.items()}
+        return found | outcomes | waited
 
     def _join(
         self, texts: Sequence[str]
-    ) -> tuple[dict[str, Classification], dict[str, _Flight], dict[str, _Flight]]:
+    ) -> tuple[dict[str, Outcome], dict[str, _Flight], dict[str, _Flight]]:
         """Divide texts into those answered meanwhile, those to ask about, and those that others ask about."""
-        found, own, others = {}, {}, {}
+        found: dict[str, Outcome] = {}
+        own: dict[str, _Flight] = {}
+        others: dict[str, _Flight] = {}
         now = self._clock()
         with self._lock:
             for text in texts:
@@ -107,70 +105,50 @@ class Cached:
                 elif (answer := self._memory.peek(text)) is not None:
                     found[text] = answer
                 else:
-                    own[text] = self._flights[text] = _Flight(now, alone=len(texts) == 1)
+                    own[text] = self._flights[text] = _Flight(now)
         if others:
             metrics.CALLS_SAVED.labels("shared").inc(len(others))
         return found, own, others
 
-    def _land(
-        self, flights: Mapping[str, _Flight], answers: Mapping[str, Classification | Exception]
-    ) -> None:
+    def _land(self, flights: Mapping[str, _Flight], outcomes: Mapping[str, Outcome | Exception]) -> None:
         with self._lock:
             for text, flight in flights.items():
                 if self._flights.get(text) is flight:
                     del self._flights[text]
         for text, flight in flights.items():
-            flight.latch.finish(answers[text])
+            flight.latch.finish(outcomes[text])
 
-    def _await(self, text: str, flight: _Flight) -> Classification:
-        try:
-            answer = flight.latch.wait(self._deadline_seconds)
-        except (BadReplyError, RequestRefusedError):
-            if flight.alone:
-                raise
-            # Another text may be to blame. (No other error is worth the time of a second try.)
-            return self._find_out([text])[text]
-        if answer is None:
-            raise DeadlineExceededError("no answer came in time")
-        return answer
-
-    def _find_out(self, texts: Sequence[str]) -> dict[str, Classification]:
+    def _find_out(self, texts: Sequence[str], deadline: Deadline) -> dict[str, Outcome]:
         """Look further away, then ask; let nobody else wait in vain."""
         answers, leased = self._memory.recall_shared(texts)
+        outcomes: dict[str, Outcome] = dict(answers)
         try:
-            missing = [text for text in texts if text not in answers]
+            missing = [text for text in texts if text not in outcomes]
             if missing and self._mode == "on":
-                answers |= self._similar(missing, sample=True)
-                missing = [text for text in missing if text not in answers]
+                outcomes |= self._similar(missing, sample=True)
+                missing = [text for text in missing if text not in outcomes]
             if missing:
-                fresh, remembered = self._ask(missing)
-                answers |= fresh
+                fresh, remembered = self._ask(missing, deadline)
+                outcomes |= fresh
                 leased = [text for text in leased if text not in remembered]
         finally:
             self._memory.release(leased)
-        return answers
+        return outcomes
 
-    def _ask(self, texts: Sequence[str]) -> tuple[dict[str, Classification], set[str]]:
-        """Ask the classifier; give the answers, and which were remembered."""
-        try:
-            answers = _answers_of(self._classifier, texts)
-        except ClassifierError:
-            answers = self._instead_of(texts)
-            if len(answers) < len(texts):
-                raise
-        else:
-            answers |= self._instead_of([text for text, answer in answers.items() if answer.degraded])
-        return answers, self._memory.remember(answers.items())
+    def _ask(self, texts: Sequence[str], deadline: Deadline) -> tuple[dict[str, Outcome], set[str]]:
+        """Ask the classifier; give what comes of it, and which answers were remembered."""
+        outcomes = dict(zip(texts, self._classifier.classify(texts, deadline), strict=True))
+        remembered = self._memory.remember(_answers(outcomes.items()))
+        if self._mode == "fallback":
+            outcomes |= self._similar([text for text in texts if not _is_own(outcomes[text])], sample=False)
+        return outcomes, remembered
 
-    def _instead_of(self, texts: Sequence[str]) -> dict[str, Classification]:
-        """Give what near copies can say about texts that the classifier itself could not answer."""
-        return self._similar(texts, sample=False) if self._mode == "fallback" else {}
-
-    def _similar(self, texts: Sequence[str], *, sample: bool) -> dict[str, Classification]:
-        answers = {}
+    def _similar(self, texts: Sequence[str], *, sample: bool) -> dict[str, Outcome]:
+        """Give what near copies say about texts; where the classifier could not answer, that is degraded."""
+        answers: dict[str, Outcome] = {}
         for text in texts:
             if (answer := self._memory.recall_similar(text)) is not None:
-                answers[text] = answer
+                answers[text] = answer if sample else replace(answer, degraded=True)
                 if sample and self._sampler is not None:
                     self._sampler.sample(text, answer)
         return answers
@@ -191,17 +169,19 @@ class Renewing:
         self.identity = classifier.identity
         self._memory = memory
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """Score each text; see `Classifier.classify`."""
         for _ in texts:
             Lookup("exact").end("skipped")
-        answers = _answers_of(self._classifier, texts)
-        self._memory.remember(answers.items())
-        return [answers[text] for text in texts]
+        outcomes = self._classifier.classify(texts, deadline)
+        self._memory.remember(_answers(zip(texts, outcomes, strict=True)))
+        return outcomes
 
 
-def _answers_of(classifier: Classifier, texts: Sequence[str]) -> dict[str, Classification]:
-    answers = classifier.classify(texts)
-    if len(answers) != len(texts):
-        raise BadReplyError("the number of answers differs from the number of texts")
-    return dict(zip(texts, answers, strict=True))
+def _answers(outcomes: Iterable[tuple[str, Outcome]]) -> list[tuple[str, Classification]]:
+    return [(text, outcome) for text, outcome in outcomes if isinstance(outcome, Classification)]
+
+
+def _is_own(outcome: Outcome) -> bool:
+    """Tell whether the classifier itself has answered."""
+    return not isinstance(outcome, ClassifierError) and not outcome.degraded

@@ -1,11 +1,14 @@
 """Has long texts scored in parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 
-from content_moderator import metrics
-from content_moderator.core.chunk import chunks
-from content_moderator.core.classification import Classification, Classifier, strictest
+from content_moderator.core.classification import Classifier, Outcome, strictest
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.errors import BadReplyError
+
+Divide = Callable[[str], list[str]]
+"""Gives the parts of a text, at least one."""
 
 
 class Divided:
@@ -18,23 +21,25 @@ class Divided:
 
     Args:
         classifier: Scores the parts.
-        max_tokens: What it reads at once; see `content_moderator.core.chunk.tokens`.
+        divide: Divides a text.
+        on_divided: Told how many texts had more than one part.
     """
 
-    def __init__(self, classifier: Classifier, *, max_tokens: int) -> None:
+    def __init__(
+        self, classifier: Classifier, divide: Divide, *, on_divided: Callable[[int], object] = lambda _: None
+    ) -> None:
         self._classifier = classifier
-        self._max_tokens = max_tokens
+        self._divide = divide
+        self._on_divided = on_divided
         self.identity = classifier.identity
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """Score each text; see `Classifier.classify`."""
-        parts = [
-            [text[begin:end] for begin, end in chunks(text, max_tokens=self._max_tokens)] for text in texts
-        ]
+        parts = [self._divide(text) for text in texts]
         flat = [part for each in parts for part in each]
-        found = self._classifier.classify(flat)
-        if len(found) != len(flat):
+        outcomes = self._classifier.classify(flat, deadline)
+        if len(outcomes) != len(flat):
             raise BadReplyError("the number of answers differs from the number of parts")
-        metrics.DIVIDED.inc(sum(len(each) > 1 for each in parts))
-        answers = iter(found)
-        return [strictest([next(answers) for _ in each]) for each in parts]
+        self._on_divided(sum(len(each) > 1 for each in parts))
+        left = iter(outcomes)
+        return [strictest(list(islice(left, len(each)))) for each in parts]

@@ -15,10 +15,12 @@ from content_moderator.classifiers.embedded_model import (
     wholes,
 )
 from content_moderator.classifiers.embedded_token import Lexicon
-from content_moderator.core.classification import Classification, ClassifierIdentity
+from content_moderator.core.classification import Classification, ClassifierIdentity, Outcome
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.explanation import Explanation
 from content_moderator.core.label import Label
 from content_moderator.core.text import Division, divide, normalise
+from content_moderator.errors import DeadlineExceededError
 
 NAME: Final = "embedded"
 
@@ -67,9 +69,15 @@ class EmbeddedClassifier:
         """The words that have a class, and which."""
         return self._model.lexicon
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
-        """Score each text; see `Classifier.classify`."""
-        return [answer for batch in _batches(texts) for answer in self._classify(batch)]
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+        """Score each text; see `Classifier.classify`. A pass over ``MAX_BATCH_CHARS`` is not interrupted."""
+        outcomes: list[Outcome] = []
+        for batch in _batches(texts):
+            if deadline.passed:
+                break
+            outcomes += self._classify(batch)
+        late = len(texts) - len(outcomes)
+        return outcomes + [DeadlineExceededError("the texts take longer than there is time")] * late
 
     def explain(self, text: str, labels: Sequence[str]) -> list[Explanation]:
         """Take the scores of one text apart; see `Explainer.explain`."""

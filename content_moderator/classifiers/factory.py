@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from content_moderator import metrics
 from content_moderator.cache.memory import Memory
 from content_moderator.classifiers import embedded, koala
 from content_moderator.classifiers.breaker import Breaker
 from content_moderator.classifiers.cached import Cached, Renewing
 from content_moderator.classifiers.coalesced import Coalesced
-from content_moderator.classifiers.divided import Divided
+from content_moderator.classifiers.divided import Divide, Divided
 from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.classifiers.fallback import WithFallback
 from content_moderator.classifiers.koala import KoalaClassifier
@@ -22,12 +24,16 @@ from content_moderator.classifiers.protected import Protected
 from content_moderator.classifiers.protocol import PROTOCOLS
 from content_moderator.classifiers.sampled import Sampler
 from content_moderator.classifiers.viewed import Viewed
+from content_moderator.core.chunk import collapse_white_space, parts_of
 from content_moderator.core.classification import Classifier, ClassifierIdentity
 from content_moderator.core.explanation import Explainer
 from content_moderator.core.policy import Policy
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import Settings
 from content_moderator.urls import checked_url
+
+EMBEDDED_PART_BYTES: Final = 81_920
+"""A text of 20,480 characters, which /classify takes at most, is one part in any script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Line:
         unremembered: The same for callers whose texts must leave no trace.
         memory: What is remembered; None if nothing is.
         separate: Gives the same for one owner alone, who shares neither memory nor near copies with others.
+        parts: Tells in how many parts a cleaned text is scored: what it costs.
         probed: Knows whether the chosen classifier, without its stand-in, can answer.
         explainer: Takes scores apart, if a classifier in the line can.
         names: Of the classifiers that may answer.
@@ -51,6 +58,7 @@ class Line:
     unremembered: Classifier
     memory: Memory | None
     separate: Callable[[str], "Line"]
+    parts: Callable[[str], int]
     probed: Probed
     explainer: Explainer | None
     names: tuple[str, ...]
@@ -70,14 +78,21 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
     remote = isinstance(chosen, Coalesced)
     has_stand_in = remote and settings.classifier.on_unavailable == embedded.NAME
     stand_in = _embedded(settings) if has_stand_in else None
+    divide: Divide = _local_parts
+    if remote:
+        # Some encoders put a space before the first word.
+        divide = partial(remote_parts, max_bytes=settings.classifier.config.max_tokens - 1)
     probed = Probed(
         # A remote classifier measures each call to the server, retries and all.
-        _remote(settings, chosen) if remote else Measured(chosen),
+        _remote(settings, chosen, divide) if remote else Divided(Measured(chosen), divide),
         interval_seconds=settings.readiness.probe_interval_seconds,
         wait_seconds=settings.readiness.probe_wait_seconds,
+        deadline_seconds=settings.classifier.deadline_seconds,
         has_stand_in=has_stand_in,
     )
-    asked: Classifier = WithFallback(probed, Measured(stand_in)) if stand_in else probed
+    asked: Classifier = probed
+    if stand_in:
+        asked = WithFallback(probed, Divided(Measured(stand_in), _local_parts))
     policy = settings.policy.build()
     memories = Memories(settings, chosen.identity, _judge(settings, chosen, stand_in))
 
@@ -89,6 +104,7 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
             unremembered=asked,
             memory=memory,
             separate=line,
+            parts=lambda text: len(divide(text)),
             probed=probed,
             explainer=stand_in or (chosen if isinstance(chosen, Explainer) else None),
             names=(chosen.identity.name, *([stand_in.identity.name] if stand_in else [])),
@@ -97,11 +113,21 @@ def build_line(settings: Settings, classifier: Classifier | None = None) -> Line
     return line()
 
 
-def _remote(settings: Settings, chosen: Classifier) -> Classifier:
+def _remote(settings: Settings, chosen: Classifier, divide: Divide) -> Classifier:
     """Put around a remote classifier what it needs to read texts of any length and any spelling."""
-    divided = Divided(chosen, max_tokens=settings.classifier.config.max_tokens)
+    divided = Divided(chosen, divide, on_divided=metrics.DIVIDED.inc)
     # The embedded one undoes disguises in its features.
     return Viewed(divided) if settings.classifier.undo_disguises else divided
+
+
+def remote_parts(text: str, *, max_bytes: int) -> list[str]:
+    """Divide a text for a model that reads so many tokens; white space is not to fill them."""
+    return parts_of(collapse_white_space(text), max_bytes=max_bytes)
+
+
+def _local_parts(text: str) -> list[str]:
+    """Divide a text for the embedded model, which reads any length, so that each pass is bounded."""
+    return parts_of(text, max_bytes=EMBEDDED_PART_BYTES)
 
 
 def _judge(
@@ -122,6 +148,7 @@ def _cached(settings: Settings, policy: Policy, asked: Classifier, memory: Memor
         rate=settings.cache.similar.sample_rate,
         decide=lambda answer: policy.judge(answer).decision,
         remember=lambda text, answer: memory.remember([(text, answer)]),
+        deadline_seconds=settings.classifier.deadline_seconds,
     )
     return Cached(
         asked,

@@ -1,12 +1,14 @@
 """Lets a stand-in answer when the chosen classifier cannot."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import structlog
 
 from content_moderator import metrics
-from content_moderator.core.classification import Classification, Classifier
+from content_moderator.core.classification import Classification, Classifier, Outcome
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.errors import ClassifierError
 
 _log = structlog.get_logger(__name__)
@@ -26,11 +28,27 @@ class WithFallback:
         self._stand_in = stand_in
         self.identity = primary.identity
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """Score each text; see `Classifier.classify`."""
-        try:
-            return self._primary.classify(texts)
-        except ClassifierError as error:
-            metrics.DEGRADED.labels(error.code).inc(len(texts))
-            _log.warning("degraded", code=error.code, reason=str(error))
-            return [replace(each, degraded=True) for each in self._stand_in.classify(texts)]
+        outcomes = self._primary.classify(texts, deadline)
+        failed = {
+            place: outcome for place, outcome in enumerate(outcomes) if isinstance(outcome, ClassifierError)
+        }
+        if failed:
+            self._tell(failed.values())
+            # It is fast, and answers even if no time is left: that is what it is for.
+            instead = self._stand_in.classify([texts[place] for place in failed])
+            for place, outcome in zip(failed, instead, strict=True):
+                outcomes[place] = _degraded(outcome)
+        return outcomes
+
+    def _tell(self, errors: Collection[ClassifierError]) -> None:
+        by_code = {error.code: error for error in errors}
+        counts = Counter(error.code for error in errors)
+        for code, error in by_code.items():
+            metrics.DEGRADED.labels(code).inc(counts[code])
+            _log.warning("degraded", code=code, reason=str(error), texts=counts[code])
+
+
+def _degraded(outcome: Outcome) -> Outcome:
+    return replace(outcome, degraded=True) if isinstance(outcome, Classification) else outcome

@@ -61,7 +61,7 @@ class KoalaClassifier:
 
     def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
         """
-        Score *texts* in one call; see `BoundedClassifier.classify_within`.
+        Score *texts* in one call; see `BatchClassifier.classify_within`.
 
         Raises:
             ClassifierError: Each row of the API's failures has its own; ``retryable`` tells which

@@ -1,38 +1,41 @@
-"""Lets threads wait for a classification that another one is to give."""
+"""Lets threads wait for what comes of a text that another one asks about."""
 
-import copy
 import threading
 
-from content_moderator.core.classification import Classification
+from content_moderator.core.classification import Classification, Outcome
+from content_moderator.core.deadline import Deadline
+from content_moderator.errors import ClassifierError, DeadlineExceededError
 
 
 class Latch:
     """
-    One answer, a classification or an exception, for all who wait for it.
+    One outcome for all who wait for it.
 
     Every request makes one: a Future, with a condition and a list of those who wait, is the same and more.
     """
 
-    __slots__ = ("_answer", "_lock")
+    __slots__ = ("_lock", "_outcome")
 
     def __init__(self) -> None:
-        self._answer: Classification | Exception | None = None
-        # Locked until there is an answer; who gets it passes it on.
+        self._outcome: Outcome | Exception | None = None
+        # Locked until there is an outcome; who gets it passes it on.
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    def finish(self, answer: Classification | Exception) -> None:
-        """Answer all who wait; only the first answer counts."""
-        if self._answer is None:
-            self._answer = answer
+    def finish(self, outcome: Outcome | Exception) -> None:
+        """Tell all who wait; only the first outcome counts. What is no answer is raised there."""
+        if self._outcome is None:
+            self._outcome = outcome
             self._lock.release()
 
-    def wait(self, seconds: float) -> Classification | None:
-        """Wait for the answer; None if it does not come in time, its exception raised if it is one."""
-        if self._lock.acquire(timeout=max(seconds, 0)):
+    def wait(self, deadline: Deadline) -> Outcome:
+        """Wait for the outcome; past the deadline it is that nothing came in time."""
+        seconds = min(max(deadline.remaining, 0), threading.TIMEOUT_MAX)
+        if self._lock.acquire(timeout=seconds):
             self._lock.release()
-        answer = self._answer
-        if isinstance(answer, Exception):
-            # Many callers raise it: each its own copy, for raising writes into the exception.
-            raise copy.copy(answer) from answer.__cause__
-        return answer
+        outcome = self._outcome
+        if outcome is None:
+            return DeadlineExceededError("no answer came in time")
+        if isinstance(outcome, (Classification, ClassifierError)):
+            return outcome
+        raise outcome

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from content_moderator import metrics
-from content_moderator.core.classification import Classification, Classifier
+from content_moderator.core.classification import Classifier, Outcome, succeeded
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.errors import ClassifierError
 
 
 @contextmanager
 def measure(name: str) -> Iterator[None]:
-    """Count and time one call to the classifier *name*, by outcome: ``ok`` or the error's code."""
+    """Count and time one call to the classifier *name*, by result: ``ok`` or the error's code."""
     started = time.perf_counter()
     outcome = "internal_error"
     try:
@@ -32,7 +33,11 @@ class Measured:
         self._classifier = classifier
         self.identity = classifier.identity
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """Pass the call on; see `Classifier.classify`."""
-        with measure(self.identity.name):
-            return self._classifier.classify(texts)
+        outcomes: list[Outcome] = []
+        with suppress(ClassifierError), measure(self.identity.name):
+            outcomes = self._classifier.classify(texts, deadline)
+            # A call counts as failed if one of its texts did.
+            succeeded(outcomes)
+        return outcomes

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from content_moderator import metrics
-from content_moderator.core.classification import Classification, Classifier
+from content_moderator.core.classification import Classification, Classifier, Outcome
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.errors import ClassifierError, OverloadedError, WarmingUpError
 
 State = Literal["ready", "warming", "degraded", "unavailable"]
@@ -47,6 +48,7 @@ class Probed:
         classifier: Whose calls are watched.
         interval_seconds: Shortest time between two probes.
         wait_seconds: How long `readiness` waits for a probe that it started.
+        deadline_seconds: Of a probe.
         has_stand_in: Whether another classifier answers when this one does not.
         clock: Monotonic seconds.
     """
@@ -57,6 +59,7 @@ class Probed:
         *,
         interval_seconds: float,
         wait_seconds: float,
+        deadline_seconds: float = 8.0,
         has_stand_in: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,6 +67,7 @@ class Probed:
         self.identity = classifier.identity
         self._interval_seconds = interval_seconds
         self._wait_seconds = wait_seconds
+        self._deadline_seconds = deadline_seconds
         self._clock = clock
         self._lock = threading.Lock()
         self._has_stand_in = has_stand_in
@@ -72,17 +76,22 @@ class Probed:
         self._next_probe = clock()
         self._probe: threading.Thread | None = None
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """Pass the call on and remember how it ended; see `Classifier.classify`."""
-        try:
-            answers = self._classifier.classify(texts)
-        except OverloadedError:
-            raise  # That says nothing about the classifier.
-        except ClassifierError as error:
-            self._remember("warming" if isinstance(error, WarmingUpError) else "unavailable", error.code)
-            raise
-        self._remember("ready")
-        return answers
+        outcomes = self._classifier.classify(texts, deadline)
+        # That there is too much to do says nothing about the classifier.
+        errors = [
+            each
+            for each in outcomes
+            if isinstance(each, ClassifierError) and not isinstance(each, OverloadedError)
+        ]
+        if any(isinstance(each, Classification) for each in outcomes):
+            self._remember("ready")
+        elif errors:
+            self._remember(
+                "warming" if isinstance(errors[0], WarmingUpError) else "unavailable", errors[0].code
+            )
+        return outcomes
 
     def _remember(self, state: State, reason: str | None = None) -> None:
         if state != "ready" and self._has_stand_in:
@@ -112,7 +121,5 @@ class Probed:
             return self._probe
 
     def _send_probe(self) -> None:
-        try:
-            self.classify([PROBE_TEXT])
-        except ClassifierError:
-            return  # `classify` has remembered it.
+        # `classify` remembers what comes of it.
+        self.classify([PROBE_TEXT], Deadline.after(self._deadline_seconds))

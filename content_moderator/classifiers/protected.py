@@ -18,7 +18,7 @@ from content_moderator import metrics
 from content_moderator.classifiers.breaker import Breaker
 from content_moderator.classifiers.measured import measure
 from content_moderator.classifiers.window import RollingWindow
-from content_moderator.core.classification import BoundedClassifier, Classification
+from content_moderator.core.classification import BatchClassifier, Classification
 from content_moderator.errors import ClassifierError, DeadlineExceededError
 from content_moderator.settings import RetrySettings
 
@@ -79,7 +79,7 @@ class Protected:
 
     def __init__(
         self,
-        classifier: BoundedClassifier,
+        classifier: BatchClassifier,
         *,
         call_timeout_seconds: float,
         retries: RetrySettings,
@@ -98,7 +98,7 @@ class Protected:
         self._sleep = sleep
 
     def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
-        """Score *texts* within *seconds*; see `BoundedClassifier.classify_within`."""
+        """Score *texts* within *seconds*; see `BatchClassifier.classify_within`."""
         ends = self._clock() + seconds
         out_of_attempts = stop_after_attempt(self._settings.max_attempts)
 

@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 
 from content_moderator import metrics
-from content_moderator.core.classification import Classification, Classifier
+from content_moderator.core.classification import Classification, Classifier, succeeded
+from content_moderator.core.deadline import Deadline
 from content_moderator.core.policy import Decision
 from content_moderator.errors import ClassifierError
 
@@ -35,6 +36,7 @@ class Sampler:
         rate: Share of the answers that are checked, 0 to 1.
         decide: What the policy makes of an answer.
         remember: Told each fresh answer.
+        deadline_seconds: For each check.
         chance: Gives numbers in [0, 1).
     """
 
@@ -45,12 +47,14 @@ class Sampler:
         rate: float,
         decide: Callable[[Classification], Decision],
         remember: Callable[[str, Classification], object],
+        deadline_seconds: float = 8.0,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._classifier = classifier
         self._rate = rate
         self._decide = decide
         self._remember = remember
+        self._deadline_seconds = deadline_seconds
         self._chance = chance
         self._places = threading.BoundedSemaphore(MAX_WAITING)
         for result in RESULTS:
@@ -80,7 +84,8 @@ class Sampler:
         metrics.CACHE_SAMPLES.labels(result).inc()
 
     def _compare(self, text: str, given: Classification) -> str:
-        [fresh] = self._classifier.classify([text])
+        outcomes = self._classifier.classify([text], Deadline.after(self._deadline_seconds))
+        [fresh] = succeeded(outcomes)
         if fresh.degraded:
             return "failed"
         self._remember(text, fresh)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from content_moderator import metrics
-from content_moderator.core.classification import Classification, Classifier, strictest
+from content_moderator.core.classification import Classifier, Outcome, strictest
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.view import plain_view
-from content_moderator.errors import BadReplyError
 
 
 class Viewed:
@@ -24,14 +24,11 @@ class Viewed:
         self._classifier = classifier
         self.identity = classifier.identity
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """Score each text; see `Classifier.classify`."""
         views = {place: view for place, text in enumerate(texts) if (view := plain_view(text))}
         metrics.VIEWED.inc(len(views))
-        shown = [*texts, *views.values()]
-        found = self._classifier.classify(shown)
-        if len(found) != len(shown):
-            raise BadReplyError("the number of answers differs from the number of texts and views")
+        found = self._classifier.classify([*texts, *views.values()], deadline)
         answers = found[: len(texts)]
         for place, of_the_view in zip(views, found[len(texts) :], strict=True):
             answers[place] = strictest([answers[place], of_the_view])

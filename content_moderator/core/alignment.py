@@ -5,16 +5,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from content_moderator.core.text import (
-    REWRITES,
-    WORD,
-    Rewrites,
-    clean,
-    compose,
-    latinise,
-    mostly_latin,
-    normalise,
-)
+from content_moderator.core.cleaning import clean, visible_places, without_invisible
+from content_moderator.core.text import REWRITES, WORD, Rewrites, compose, latinise, mostly_latin, normalise
 
 
 class Place(NamedTuple):
@@ -57,28 +49,32 @@ def origins_of_clean(text: str) -> list[int]:
     Returns:
         The place of each character of the cleaned text, and last the end of what it kept.
     """
-    composed, origins = "", list[int]()
-    for begin, piece in _pieces(text):
+    places = visible_places(text)
+    shown = "".join(text[place] for place in places)
+    composed, origins, ends = "", list[int](), list[int]()
+    for begin, piece in _pieces(shown):
         part = unicodedata.normalize("NFC", piece)
         composed += part
-        origins += range(begin, begin + len(part)) if part == piece else [begin] * len(part)
+        same = part == piece
+        origins += places[begin : begin + len(part)] if same else places[begin : begin + 1] * len(part)
+        ends += [places[min(begin + len(piece), len(places)) - 1] + 1 if places else 0] * len(part)
     cleaned = clean(text)
     first = composed.find(cleaned)
     if first < 0:
         # Normal forms that reach across pieces in a way that is not foreseen: all that is known is "inside".
         return [0] * len(cleaned) + [len(text)]
-    kept = len(composed.rstrip())
-    end = origins[kept] if kept < len(origins) else len(text)
-    return [*origins[first : first + len(cleaned)], end]
+    last = first + len(cleaned)
+    return [*origins[first:last], ends[last - 1] if cleaned else 0]
 
 
 def _latinised(text: str) -> _Traced:
-    latin = mostly_latin(compose(text))
+    latin = mostly_latin(compose(without_invisible(text)))
     written: list[str] = []
     begins: list[int] = []
     ends: list[int] = []
     for begin, piece in _pieces(text):
-        plain = piece if piece.isascii() else latinise(compose(piece), mostly_latin=latin)
+        shown = without_invisible(piece)
+        plain = shown if shown.isascii() else latinise(compose(shown), mostly_latin=latin)
         written.append(plain)
         begins += [begin] * len(plain)
         ends += [begin + len(piece)] * len(plain)

@@ -1,13 +1,15 @@
 """What a classifier answers about one text, and the one shape that every classifier has."""
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, Protocol, TypeGuard
+from typing import Literal, NoReturn, Protocol, TypeGuard
 
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.label import HARMS, Label
-from content_moderator.errors import BadReplyError
+from content_moderator.errors import BadReplyError, ClassifierError
 
 CacheStatus = Literal["miss", "exact", "similar"]
 
@@ -88,19 +90,53 @@ class Classification:
         return 1.0 - self.scores[Label.OK]
 
 
-def strictest(answers: Sequence[Classification]) -> Classification:
+Outcome = Classification | ClassifierError
+"""What comes of one text: an error concerns that text, and never its neighbours."""
+
+
+def strictest(outcomes: Sequence[Outcome]) -> Outcome:
     """
-    Make one classification of those of a text's parts or views: of each harm the highest score, of OK the
-    lowest.
+    Merge what came of a text's parts or views: of each harm the highest score, of OK the lowest.
+
+    A part that could not be scored may hold anything: then the text could not be scored.
 
     Args:
-        answers: At least one.
+        outcomes: At least one, all of the same classifier.
     """
+    answers: list[Classification] = []
+    for outcome in outcomes:
+        if isinstance(outcome, ClassifierError):
+            return outcome
+        answers.append(outcome)
     first = answers[0]
     if len(answers) == 1:
         return first
     harms = {harm: max(answer.scores[harm] for answer in answers) for harm in HARMS}
-    return replace(first, scores=harms | {Label.OK: min(answer.scores[Label.OK] for answer in answers)})
+    return replace(
+        first,
+        scores=harms | {Label.OK: min(answer.scores[Label.OK] for answer in answers)},
+        degraded=any(answer.degraded for answer in answers),
+    )
+
+
+def succeeded(outcomes: Sequence[Outcome]) -> list[Classification]:
+    """
+    Give what came of several texts if all of them could be scored.
+
+    Raises:
+        ClassifierError: Of the first that could not.
+    """
+    found: list[Classification] = []
+    for outcome in outcomes:
+        if isinstance(outcome, ClassifierError):
+            raise_copy(outcome)
+        found.append(outcome)
+    return found
+
+
+def raise_copy(error: ClassifierError) -> NoReturn:
+    """Raise a copy: several threads may have the same error, and raising writes into it."""
+    raise copy.copy(error) from error.__cause__
 
 
 def is_probability(value: object) -> TypeGuard[float]:
@@ -121,22 +157,21 @@ class Classifier(Protocol):
         """Who answers when nothing goes wrong."""
         ...
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
         """
         Score each text.
 
         Args:
             texts: Cleaned, non-empty texts. One text is a list of one.
+            deadline: When there has to be an answer; handed down to whatever is asked in turn.
         Returns:
-            One Classification per text, in the same order.
-        Raises:
-            ClassifierError: No complete, sane answer could be had.
+            One Classification or ClassifierError per text, in the same order.
         """
         ...
 
 
-class BoundedClassifier(Protocol):
-    """A classifier that is told how long it may take."""
+class BatchClassifier(Protocol):
+    """Scores several texts in one call, which succeeds or fails as a whole, in a time that it is told."""
 
     @property
     def identity(self) -> ClassifierIdentity:
@@ -145,7 +180,7 @@ class BoundedClassifier(Protocol):
 
     def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
         """
-        Score each text; see `Classifier.classify`.
+        Score each text.
 
         Args:
             texts: Cleaned, non-empty texts.

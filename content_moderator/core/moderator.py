@@ -6,15 +6,21 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from content_moderator.core.alignment import origins_of_clean
-from content_moderator.core.classification import Classifier
+from content_moderator.core.classification import Classification, Classifier, Outcome, raise_copy
+from content_moderator.core.cleaning import clean
+from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.explanation import Contribution, Explainer, Explanation
+from content_moderator.core.label import Label
 from content_moderator.core.policy import ANY, Policy, Verdict
 from content_moderator.core.terms import Reading
-from content_moderator.core.text import clean, sentences
-from content_moderator.errors import BadReplyError, ClassifierError, RequestRefusedError
+from content_moderator.core.text import sentences
+from content_moderator.errors import BadReplyError, ClassifierError
 
 MAX_SPANS: Final = 100
 """A text of very many sentences must not become as many calls to a remote model."""
+
+NOTHING: Final = dict.fromkeys(Label, 0.0) | {Label.OK: 1.0}
+"""The scores of a text that shows nothing: no classifier is asked about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +41,43 @@ class Moderator:
         classifier: Scores the texts.
         policy: Decides, by rules for each classifier that may answer: a stand-in is judged by its own.
         explainer: Takes scores apart, if it was the one that gave them.
+        deadline_seconds: Within which each call has its answers; None leaves that to the classifier.
     """
 
     classifier: Classifier
     policy: Policy
     explainer: Explainer | None = None
+    deadline_seconds: float | None = None
 
     def moderate(self, texts: Sequence[str]) -> list[Verdict]:
         """
         Judge each text.
 
         Args:
-            texts: Validated texts, not empty and not only white space.
+            texts: Validated texts.
         Returns:
             One Verdict per text, in the same order.
         Raises:
-            ClassifierError: No complete, sane answer could be had; there is no partial one.
+            ClassifierError: A text could not be scored; there is no partial answer.
         """
-        readings = [self.read(text) for text in texts]
-        classifications = self.classifier.classify([reading.text for reading in readings])
-        if len(classifications) != len(texts):
-            raise BadReplyError("the number of answers differs from the number of texts")
-        return [
-            self.policy.judge(classification, reading)
-            for classification, reading in zip(classifications, readings, strict=True)
-        ]
+        return self._all([clean(text) for text in texts])
 
     def moderate_each(self, texts: Sequence[str]) -> list[Verdict | ClassifierError]:
         """
-        Judge each text, in one call of the classifier; a text that it cannot answer fails alone.
+        Judge each text; one that cannot be scored fails alone.
 
         Args:
-            texts: Validated texts, at least one.
+            texts: Validated texts.
         Returns:
             A Verdict per text, in the same order, or what stood in its way.
         Raises:
-            ClassifierError: No text could be answered, whichever it was.
+            ClassifierError: No text could be scored, and none is to blame.
         """
-        try:
-            return list(self.moderate(texts))
-        except (BadReplyError, RequestRefusedError) as error:
-            if len(texts) == 1:
-                return [error]
-        middle = len(texts) // 2
-        return [*self.moderate_each(texts[:middle]), *self.moderate_each(texts[middle:])]
+        found = self._each([clean(text) for text in texts])
+        errors = [each for each in found if isinstance(each, ClassifierError)]
+        if errors and len(errors) == len(found) and not errors[0].about_the_text:
+            raise_copy(errors[0])
+        return found
 
     def moderate_by_sentence(self, text: str) -> tuple[Verdict, list[Span]]:
         """
@@ -94,9 +93,9 @@ class Moderator:
         cleaned, origins = clean(text), origins_of_clean(text)
         found = sentences(cleaned)
         size = math.ceil(len(found) / MAX_SPANS)
-        runs = [found[start : start + size] for start in range(0, len(found), size)]
+        runs = [found[start : start + size] for start in range(0, len(found), size)] if size else []
         places = [(run[0][0], run[-1][1]) for run in runs]
-        whole, *verdicts = self.moderate([cleaned, *(cleaned[begin:end] for begin, end in places)])
+        whole, *verdicts = self._all([cleaned, *(cleaned[begin:end] for begin, end in places)])
         return whole, [
             Span(origins[begin], origins[end], verdict)
             for (begin, end), verdict in zip(places, verdicts, strict=True)
@@ -126,8 +125,33 @@ class Moderator:
 
     def read(self, text: str) -> Reading:
         """Read a text as the policy does: what the classifier is to see of it, and the terms in it."""
-        reading = self.policy.terms.read(clean(text))
+        return self._read(clean(text))
+
+    def _read(self, cleaned: str) -> Reading:
+        reading = self.policy.terms.read(cleaned)
         return replace(reading, text=clean(reading.text)) if reading.masked else reading
+
+    def _all(self, cleaned: Sequence[str]) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        for each in self._each(cleaned):
+            if isinstance(each, ClassifierError):
+                raise_copy(each)
+            verdicts.append(each)
+        return verdicts
+
+    def _each(self, cleaned: Sequence[str]) -> list[Verdict | ClassifierError]:
+        deadline = NEVER if self.deadline_seconds is None else Deadline.after(self.deadline_seconds)
+        readings = [self._read(text) for text in cleaned]
+        shown = [reading.text for reading in readings if reading.text]
+        outcomes = self.classifier.classify(shown, deadline) if shown else []
+        if len(outcomes) != len(shown):
+            raise BadReplyError("the number of answers differs from the number of texts")
+        each = iter(outcomes)
+        nothing = Classification(NOTHING, self.classifier.identity)
+        return [self._judged(next(each) if reading.text else nothing, reading) for reading in readings]
+
+    def _judged(self, outcome: Outcome, reading: Reading) -> Verdict | ClassifierError:
+        return outcome if isinstance(outcome, ClassifierError) else self.policy.judge(outcome, reading)
 
 
 def _moved(word: Contribution, origins: Sequence[int]) -> Contribution:

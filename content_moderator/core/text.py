@@ -7,11 +7,9 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from content_moderator.core.cleaning import without_invisible
 from content_moderator.core.known import Known
 from content_moderator.core.spacing import words_in
-
-CLEANING_VERSION: Final = "1"
-"""To be changed with what `clean` gives: answers that are remembered belong to a cleaned text."""
 
 MAX_EXPANSION: Final = 4
 """Characters that one character may become under NFKC; those that become more are dropped."""
@@ -25,11 +23,6 @@ MAX_PASSAGE_CHARS: Final = 160
 
 
 Rewrites = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
-
-
-def clean(text: str) -> str:
-    """Compose *text* to Unicode NFC and strip white space at its ends: what every classifier receives."""
-    return unicodedata.normalize("NFC", text).strip()
 
 
 def normalise(text: str, rewrites: Rewrites | None = None) -> str:
@@ -46,6 +39,7 @@ def normalise(text: str, rewrites: Rewrites | None = None) -> str:
     Returns:
         Lower-case text, at most ``MAX_EXPANSION`` times as long.
     """
+    text = without_invisible(text)
     if not text.isascii():
         text = compose(text)
         text = latinise(text, mostly_latin=mostly_latin(text))
@@ -109,7 +103,7 @@ def divide(text: str) -> Division:
 
 def latinise(text: str, *, mostly_latin: bool) -> str:
     """
-    Undo what hides letters: compatibility forms, look-alikes, accents and invisible characters.
+    Undo what hides letters: compatibility forms, look-alikes and accents.
 
     Args:
         text: What `compose` gives of a text, or of a piece of one that ends before a base character.
@@ -117,7 +111,7 @@ def latinise(text: str, *, mostly_latin: bool) -> str:
     """
     if mostly_latin:
         text = _NOT_ASCII.sub(lambda run: run[0].translate(confusables()), text)
-    return _NOT_ASCII.sub(_without_invisible, unicodedata.normalize("NFKD", text))
+    return _NOT_ASCII.sub(_without_marks, unicodedata.normalize("NFKD", text))
 
 
 def mostly_latin(text: str) -> bool:
@@ -132,8 +126,8 @@ def compose(text: str) -> str:
     return unicodedata.normalize("NFKC", _OVERSIZED.sub(" ", text))
 
 
-def _without_invisible(run: re.Match[str]) -> str:
-    return "".join(c for c in run[0] if unicodedata.category(c) not in _INVISIBLE_CATEGORIES)
+def _without_marks(run: re.Match[str]) -> str:
+    return "".join(c for c in run[0] if unicodedata.category(c) not in _MARKS)
 
 
 @cache
@@ -179,7 +173,7 @@ _OVERSIZED: Final = re.compile(
     "\u3347\u334a\u334c\u3354\u3356\u33ae\u33af\ufdfa\ufdfb]"
 )
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
-_INVISIBLE_CATEGORIES: Final = frozenset({"Mn", "Me", "Cf", "Cc", "Co", "Cn"})
+_MARKS: Final = frozenset({"Mn", "Me"})
 _LATIN: Final = re.compile(r"[A-Za-z]")
 _LOOKALIKE_SCRIPT: Final = re.compile(r"[\u0370-\u052f\u0530-\u058f\u13a0-\u13ff]")
 

@@ -10,10 +10,12 @@ class ClassifierError(AnswerableError):
     No complete, sane answer could be had from the classifier.
 
     The exception's own message is for the log. ``retryable`` tells whether the same call may
-    succeed if simply made again; ``told_seconds`` what the upstream said of when, None if nothing.
+    succeed if simply made again; ``about_the_text`` whether another text may succeed all the same;
+    ``told_seconds`` what the upstream said of when, None if nothing.
     """
 
     retryable: ClassVar[bool] = False
+    about_the_text: ClassVar[bool] = False
     told_seconds: float | None = None
 
     def __init__(self, reason: str = "", *, retry_after_seconds: float | None = None) -> None:
@@ -87,6 +89,7 @@ class BadReplyError(ClassifierError):
     status = 502
     code = "classifier_bad_reply"
     detail = "The classifier gave a reply that cannot be trusted."
+    about_the_text = True
 
 
 class CredentialsRefusedError(ClassifierError):
@@ -111,3 +114,4 @@ class RequestRefusedError(ClassifierError):
     status = 502
     code = "classifier_refused_request"
     detail = "The classifier refused the service's request."
+    about_the_text = True

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import orjson
 from marshmallow import Schema, ValidationError, fields, validate
 
+from content_moderator.core.cleaning import clean
 from content_moderator.core.policy import ANY
-from content_moderator.core.text import clean, normalise
+from content_moderator.core.text import normalise
 from content_moderator.validation import flatten_messages
 
 

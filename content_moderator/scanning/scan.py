@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 
 import tenacity
 
+from content_moderator.core.classification import raise_copy
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
 from content_moderator.errors import ClassifierError, DeadlineExceededError, ScanError
@@ -190,7 +191,26 @@ class Scan:
         self.counts.update(f"{reason.action} {reason.category}" for reason in verdict.reasons)
 
     def _patiently(self, texts: Sequence[str]) -> list[Verdict | ClassifierError]:
-        """Judge texts; wait for a classifier that is away, as long as it says, within the patience."""
+        """
+        Judge texts; wait for a classifier that is away, as long as it says, within the patience.
+
+        Raises:
+            ClassifierError: It was away for too long.
+        """
+        found: dict[int, Verdict | ClassifierError] = {}
+
+        def attempt() -> None:
+            left = [place for place in range(len(texts)) if place not in found]
+            outcomes = self._moderator.moderate_each([texts[place] for place in left])
+            away = None
+            for place, outcome in zip(left, outcomes, strict=True):
+                if isinstance(outcome, ClassifierError) and not outcome.about_the_text:
+                    away = away or outcome
+                else:
+                    found[place] = outcome
+            if away is not None:
+                raise_copy(away)
+
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._may_pass),
             wait=_as_told,
@@ -198,7 +218,8 @@ class Scan:
             sleep=self._wait,
             reraise=True,
         )
-        return again(self._moderator.moderate_each, texts)
+        again(attempt)
+        return [found[place] for place in range(len(texts))]
 
     def _may_pass(self, error: BaseException) -> bool:
         return isinstance(error, ClassifierError) and (

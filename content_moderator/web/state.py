@@ -94,16 +94,16 @@ class State:
         self.entrance.charge(request.environ, texts - 1)
 
 
-def build_desks(tenants: Tenants, line: Line) -> Desks:
+def build_desks(tenants: Tenants, line: Line, *, deadline_seconds: float) -> Desks:
     """Make a desk for each tenant, who shares the memory with all others unless it is to be separate."""
 
     def desk(tenant: Tenant, line: Line) -> Desk:
         policy, explainer = tenant.policy, line.explainer
         return Desk(
             policy,
-            moderator=Moderator(line.classifier, policy, explainer),
-            fresh=Moderator(line.fresh, policy, explainer),
-            unremembered=Moderator(line.unremembered, policy, explainer),
+            moderator=Moderator(line.classifier, policy, explainer, deadline_seconds),
+            fresh=Moderator(line.fresh, policy, explainer, deadline_seconds),
+            unremembered=Moderator(line.unremembered, policy, explainer, deadline_seconds),
             memory=line.memory,
         )
 

@@ -1,0 +1,110 @@
+"""
+What is done to every text first, once: what nobody can see goes, and marks are put in order.
+
+This is the one place that says which characters are invisible; the classifiers, the terms, the alignment and
+the cache all get cleaned texts. Every step takes time linear in the text's length.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+CLEANING_VERSION: Final = "2"
+"""To be changed with what `clean` gives: answers that are remembered belong to a cleaned text."""
+
+MAX_MARKS: Final = 30
+"""
+Marks in a row that are kept. Unicode's normal forms sort them, which takes time quadratic in their number.
+
+Source:
+    UAX 15, "Unicode Normalization Forms", Stream-Safe Text Format.
+"""
+
+_INVISIBLE_ASCII: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+_INVISIBLE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cn", "Co"})
+
+# Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), of which many are letters and marks
+# by their category; and two that are shown as nothing: the blank pattern of Braille, the object replacement.
+_BLANK: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff\u2800\ufffc]"
+)
+_FIRST_MARK: Final = 0x300
+_BEHIND_MARKS: Final = 0x20000
+_MANY_MARKS: Final = re.compile(rf"[^\x00-\u02ff]{{{MAX_MARKS + 1}}}")
+
+
+def clean(text: str) -> str:
+    """
+    Take invisible characters and superfluous marks out of *text*, compose it to Unicode NFC, and strip it.
+
+    Returns:
+        What every classifier receives; empty if there is nothing to see.
+    """
+    return unicodedata.normalize("NFC", without_invisible(text)).strip()
+
+
+def without_invisible(text: str) -> str:
+    """Take out what `is_invisible`, and all but ``MAX_MARKS`` of marks in a row."""
+    shown = _INVISIBLE_ASCII.sub("", text)
+    if shown.isascii():
+        return shown
+    shown = _NOT_ASCII.sub(_visible, shown)
+    return _marks().sub(r"\1", shown) if _MANY_MARKS.search(shown) else shown
+
+
+def visible_places(text: str) -> list[int]:
+    """Tell where the characters of `without_invisible` stand in *text*."""
+    places = [place for place, character in enumerate(text) if not is_invisible(character)]
+    shown = "".join(text[place] for place in places)
+    if shown.isascii() or not _MANY_MARKS.search(shown):
+        return places
+    kept: list[int] = []
+    done = 0
+    for found in _marks().finditer(shown):
+        kept += places[done : found.end(1)]
+        done = found.end()
+    return kept + places[done:]
+
+
+def is_invisible(character: str) -> bool:
+    """
+    Tell whether nobody sees a character, or nobody can know what is shown for it.
+
+    That is: of the controls all but tab, line feed, vertical tab, form feed and carriage return; format
+    characters, private use, what is not assigned, what Unicode says is to be ignored by default, U+2800 and
+    U+FFFC.
+    """
+    if "\t" <= character <= "\r":
+        return False
+    return unicodedata.category(character) in _INVISIBLE_CATEGORIES or _BLANK.fullmatch(character) is not None
+
+
+def _visible(run: re.Match[str]) -> str:
+    # Fast for the usual case: all that isprintable() takes for not printable is looked at one by one.
+    if run[0].isprintable() and not _BLANK.search(run[0]):
+        return run[0]
+    return "".join(character for character in run[0] if not is_invisible(character))
+
+
+@cache
+def _marks() -> re.Pattern[str]:
+    """Find more than ``MAX_MARKS`` of the characters that a normal form sorts, or makes such of."""
+    ranges = "".join(f"{begin}-{end}" for begin, end in _runs_of_marks())
+    return re.compile(f"([{ranges}]{{{MAX_MARKS}}})[{ranges}]+")
+
+
+def _runs_of_marks() -> Iterator[tuple[str, str]]:
+    begin = end = -1
+    for code in range(_FIRST_MARK, _BEHIND_MARKS):
+        if unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0]):
+            if code != end + 1:
+                if begin >= 0:
+                    yield chr(begin), chr(end)
+                begin = code
+            end = code
+    yield chr(begin), chr(end)
