@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     app = _App("content_moderator", static_folder=None, template_folder="web/templates")
     desks = build_desks(tenants, line, deadline_seconds=settings.classifier.deadline_seconds)
     audit = build_audit(settings.audit, settings.audit_secret)
-    attach(app, State(settings, tenants, desks, entrance, line.probed.readiness, audit))
+    attach(app, State(settings, tenants, desks, entrance, line.probed.readiness, line.parts, audit))
     install_api(
         app,
         settings,

@@ -49,6 +49,7 @@ def test_answer_has_the_shape_of_perspective(client: FlaskClient) -> None:
     assert answer.get_json() == {
         "attributeScores": {"TOXICITY": {"summaryScore": score, "spanScores": [span]}},
         "languages": ["en"],
+        "detectedLanguages": ["en"],
         "clientToken": "mine",
     }
     assert answer.headers["X-Moderation-Classifier"] == "embedded"
@@ -102,11 +103,11 @@ def test_context_is_accepted(client: FlaskClient) -> None:
 
 
 def test_unscored_attribute_is_refused_or_dropped_as_the_caller_wants(client: FlaskClient) -> None:
-    wanted: dict[str, Any] = {"TOXICITY": {}, "PROFANITY": {}}
+    wanted: dict[str, Any] = {"TOXICITY": {}, "FLIRTATION": {}}
     refused = ask(client, wanted=wanted)
     assert refused.status_code == 400
     message = refused.get_json()["error"]["message"]
-    assert message.startswith("requestedAttributes.PROFANITY: Not scored by this service, which scores")
+    assert message.startswith("requestedAttributes.FLIRTATION: Not scored by this service, which scores")
     assert values(ask(client, wanted=wanted, dropUnsupportedAttributes=True)).keys() == {"TOXICITY"}
 
 
@@ -114,11 +115,11 @@ def test_unscored_attribute_is_refused_or_dropped_as_the_caller_wants(client: Fl
     ("change", "field", "words"),
     [
         pytest.param({"comment": {}}, "comment.text", "Missing", id="no text"),
-        pytest.param({"comment": {"text": " "}}, "comment.text", "empty", id="blank text"),
-        pytest.param({"comment": {"text": "a" * 20_001}}, "comment.text", "20000", id="long text"),
+        pytest.param({"comment": {"text": ""}}, "comment.text", "empty", id="empty text"),
         pytest.param({"comment": {"text": "a", "type": "HTML"}}, "comment.type", "HTML", id="html"),
         pytest.param({"requestedAttributes": {}}, "requestedAttributes", "at least one", id="no attribute"),
-        pytest.param({"languages": ["en", "fr"]}, "languages[1]", "Only English", id="french"),
+        pytest.param({"languages": ["fr", "de"]}, "languages", "Must contain en", id="french and german"),
+        pytest.param({"languages": ["en"] * 65}, "languages", "64", id="too many languages"),
         pytest.param(
             {"requestedAttributes": {"TOXICITY": {"scoreType": "RAW"}}},
             "requestedAttributes.TOXICITY.scoreType",
@@ -175,4 +176,39 @@ def test_discovery_document_names_where_it_was_asked(client: FlaskClient) -> Non
         "/$discovery/rest?version=v1alpha1", base_url="https://moderator.example.org"
     ).get_json()
     assert document["rootUrl"] == "https://moderator.example.org/"
-    assert "PROFANITY" not in document["description"]
+    assert "PROFANITY" in document["description"]
+
+
+ALL_SIX = ("TOXICITY", "SEVERE_TOXICITY", "IDENTITY_ATTACK", "INSULT", "PROFANITY", "THREAT")
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        pytest.param("what a lovely day", 0, 0.1, id="clean"),
+        pytest.param("I am a lesbian and I work for the BBC", 0, 0.1, id="words that are none"),
+        pytest.param("Scunthorpe, assistant, cockpit, Essex", 0, 0.1, id="inside other words"),
+        pytest.param("what a load of bullshit", 0.5, 0.7, id="mild"),
+        pytest.param("what the fuck is this", 0.7, 0.9, id="strong"),
+        pytest.param("what the f u c k", 0.7, 0.9, id="disguised"),
+    ],
+)
+def test_all_that_clients_ask_for_by_default_is_scored(
+    text: str, low: float, high: float, embedded_client: FlaskClient
+) -> None:
+    found = values(ask(embedded_client, text, {name: {} for name in ALL_SIX}))
+    assert found.keys() == set(ALL_SIX)
+    assert low <= found["PROFANITY"] <= high
+
+
+def test_profanity_is_scored_by_sentence_too(embedded_client: FlaskClient) -> None:
+    answer = ask(embedded_client, "All is well. What the fuck. Bye.", {"PROFANITY": {}}, spanAnnotations=True)
+    spans = answer.get_json()["attributeScores"]["PROFANITY"]["spanScores"]
+    assert [each["score"]["value"] > 0.5 for each in spans] == [False, True, False]
+
+
+@pytest.mark.parametrize("languages", [["en"], ["fr", "en"], ["en-GB", "de"], [], None])
+def test_languages_that_contain_english_are_taken(languages: Any, client: FlaskClient) -> None:
+    answer = ask(client, languages=languages)
+    assert answer.get_json()["languages"] == (languages or ["en"])
+    assert answer.get_json()["detectedLanguages"] == ["en"]

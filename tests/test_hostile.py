@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import os
 import re
 import socket
 import threading
@@ -13,13 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import requests
 
 from tests.live import Live, serving, talk
 from tests.load import BODY, HEADERS, asking
 from tests.nginx import Nginx, proxying
+from tests.test_guardrails import SHAPES, shape
 
+PATHS = ["/classify", "/classify/batch", "/v1/moderations", "/v1alpha1/comments:analyze"]
 JSON = {"Content-Type": "application/json"}
 GZIP = JSON | {"Content-Encoding": "gzip"}
 SLOW = 200
@@ -83,6 +87,22 @@ def texts() -> dict[str, str]:
         "ideographs": "\u3300\u3316\u334a" * 6000,
         "many scripts": "aа\u03b1\u0561\u13aa" * 4000,
         "punctuation": "..." * 6000,
+        "blank letters": "a\u115f\u1160\u3164\uffa0\u2800\ufffc" * 3000,
+        "tags": "a" + "".join(map(chr, range(0xE0000, 0xE0080))) * 150,
+        "ideographic variations": "\u8fbb" + "".join(map(chr, range(0xE0100, 0xE01F0))) * 80,
+        "unassigned": "".join(map(chr, range(0x2FE0, 0x2FF0))) * 1000,
+        "marks in falling order": "a" + "\u0345" * 10_000 + "\u0334" * 10_000,
+        "marks that come apart": "a" + "\u0344\u0f73" * 10_000,
+        "white space of all kinds": "a\u00a0\u2003\u3000\u2028\u0085\x1c" * 3000,
+        "very many spaces": "hello" + " " * 20_000 + "bye",
+        "words that are spaced": "k i l l  " * 2200,
+        "stretched": "kiiiiiiiiiiill " * 1300,
+        "addresses": "https://example.org/?a=" + "%41" * 6000,
+        "markup in depth": "<b>" * 6000,
+        "base64": "QUJDREVGR0g=" * 1600,
+        "bidirectional isolates": "\u2066a\u2069" * 6000,
+        "half width": "\uff76\uff9e" * 10_000,
+        "enclosed": "\u24d0\u1f150" * 9000,
         "quotes": "\"'\u2018\u2019\u201c\u201d" * 3000,
     }
 
@@ -127,6 +147,17 @@ def bodies() -> dict[str, tuple[bytes, Mapping[str, str]]]:
         "brotli": (b"x", JSON | {"Content-Encoding": "br"}),
         "encodings": (b"x", JSON | {"Content-Encoding": "gzip, gzip, gzip"}),
         "an encoding of a kilobyte": (b"x", JSON | {"Content-Encoding": "g" * 1000}),
+        "no end of a text": (b'{"text":"' + b"a" * 900_000, JSON),
+        "no end and very many quotes": (b'{"text":"' + b'\\"' * 500_000, JSON),
+        "brackets in a text": (b'{"text":"' + b"[{,:" * 4000 + b'"}', JSON),
+        "brackets in texts": (json.dumps({"texts": ["[{,:" * 2000] * 100}).encode(), JSON),
+        "halves of emoji": (b'{"input":"' + b"\\ud83d" * 100_000 + b'"}', JSON),
+        "backslashes": (b'{"input":"' + b"\\\\" * 400_000 + b'"}', JSON),
+        "a backslash at the end": (b'{"text":"a\\', JSON),
+        "a list for a text": (b'{"text":["a"],"input":{"text":"a"},"comment":["a"]}', JSON),
+        "numbers for options": (b'{"text":"a","spans":1,"explain":0}', JSON),
+        "a text twice": (b'{"text":"a","message":"b"}', JSON),
+        "white space around": (b" \n\t" * 300_000 + b'{"text":"a"}', JSON),
         "null": (b"null", JSON),
         "a number": (b"7", JSON),
         "true": (b"true", JSON),
@@ -187,7 +218,7 @@ def check(answer: requests.Response) -> None:
 
 
 def test_table_is_long_enough() -> None:
-    assert len(texts()) + len(bodies()) + len(headers()) >= 100
+    assert len(texts()) + len(bodies()) + len(headers()) + len(SHAPES) * len(PATHS) >= 200
 
 
 @pytest.mark.parametrize("name", texts())
@@ -200,9 +231,6 @@ def test_hostile_text(name: str, nginx: Nginx) -> None:
     check(requests.post(f"{nginx.url}/v1alpha1/comments:analyze", json=comment, timeout=30))
     if len(text) < 2000:
         check(requests.post(f"{nginx.url}/classify", params={"message": text}, timeout=30))
-
-
-PATHS = ["/classify", "/classify/batch", "/v1/moderations", "/v1alpha1/comments:analyze"]
 
 
 @pytest.mark.parametrize("name", bodies())
@@ -222,6 +250,38 @@ def test_hostile_headers(name: str, nginx: Nginx, live: Live) -> None:
     head = ["POST /classify HTTP/1.1", "Host: x", *lines, f"Content-Length: {len(BODY)}", "", ""]
     directly = talk(live.port, "\r\n".join(head).encode("latin-1") + BODY)
     assert re.match(rb"HTTP/1\.1 [124]\d\d ", directly)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_counted_shapes(name: str, path: str, live: Live) -> None:
+    """A megabyte of whatever the caller counts: a small answer, little time, and no memory that stays."""
+    body = orjson.dumps(shape(name))
+    packed = gzip.compress(body, 1)
+    with requests.Session() as session:
+
+        def send() -> requests.Response:
+            return session.post(f"{live.url}{path}", data=packed, headers=GZIP, timeout=30)
+
+        # Each worker has its first.
+        for _ in range(6):
+            send()
+        memory, seconds = resident_bytes(live), cpu_seconds(live)
+        for _ in range(20):
+            answer = send()
+            check(answer)
+            assert len(answer.content) <= 64 * 1024
+        assert (cpu_seconds(live) - seconds) / 20 <= 0.3
+        assert resident_bytes(live) - memory <= 10_000_000
+
+
+def cpu_seconds(live: Live) -> float:
+    """What all workers have used."""
+    found = 0
+    for worker in live.workers():
+        fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+        found += int(fields[11]) + int(fields[12])
+    return found / os.sysconf("SC_CLK_TCK")
 
 
 def test_all_workers_are_still_the_same(live: Live, nginx: Nginx) -> None:

@@ -115,9 +115,7 @@ def test_id_is_the_id_of_the_request(client: FlaskClient) -> None:
         pytest.param({}, "input", "Missing data", id="no input"),
         pytest.param({"input": ""}, "input", "empty", id="empty"),
         pytest.param({"input": []}, "input", "at least one", id="empty list"),
-        pytest.param({"input": ["a"] * 101}, "input", "at most 100 texts; this has 101", id="too many"),
-        pytest.param({"input": "a" * 20_001}, "input", "20000 characters", id="too long"),
-        pytest.param({"input": ["a", " "]}, "input[1]", "empty", id="a blank one"),
+        pytest.param({"input": ["a"] * 2049}, "body", "at most 2048 items; this has 2049", id="too many"),
         pytest.param({"input": ["a", 5]}, "input[1]", "Must be a text", id="a number"),
         pytest.param({"input": ["a", {"type": "text", "text": "b"}]}, "input[1]", "neighbours", id="mixed"),
         pytest.param({"input": 5}, "input", "Must be a text", id="not a text"),
@@ -134,7 +132,7 @@ def test_id_is_the_id_of_the_request(client: FlaskClient) -> None:
         pytest.param(
             {"input": [{"type": "text", "text": "a", "b": 1}]}, "input[0]", "only", id="a part with more"
         ),
-        pytest.param({"input": [{"type": "text", "text": " "}]}, "input[0].text", "empty", id="a blank part"),
+        pytest.param({"input": [{"type": "text", "text": ""}]}, "input", "empty", id="an empty part"),
         pytest.param({"input": "a", "model": ""}, "model", "Length", id="empty model"),
         pytest.param({"input": "a", "model": 5}, "model", "Not a valid string", id="model a number"),
         pytest.param({"input": "a", "user": "x"}, "user", "Unknown field", id="unknown field"),
@@ -202,11 +200,9 @@ def test_broken_json_is_told_in_the_shape_of_openai(client: FlaskClient) -> None
     assert answer.get_json()["error"]["param"] is None
 
 
-def test_limit_of_texts_is_the_batch_limit(fake: FakeClassifier) -> None:
-    settings = Settings(http=HttpSettings(max_batch_texts=2))
-    client = create_app(settings, classifier=fake).test_client()
-    assert ask(client, ["a", "b"]).status_code == 200
-    assert ask(client, ["a", "b", "c"]).status_code == 400
+def test_limit_of_a_batch_is_no_limit_here(fake: FakeClassifier) -> None:
+    client = create_app(Settings(http=HttpSettings(max_batch_texts=2)), classifier=fake).test_client()
+    assert len(ask(client, ["a", "b", "c"]).get_json()["results"]) == 3
 
 
 def test_stand_in_is_named_and_marked_in_the_headers() -> None:

@@ -90,14 +90,20 @@ class Entrance:
             raise admission.refusal
         return admission
 
-    def charge(self, environ: MutableMapping[str, Any], cost: int) -> None:
+    def charge(self, environ: MutableMapping[str, Any], texts: int, parts: int) -> None:
         """
-        Take more for a request that is admitted, whose size was not known before.
+        Take more for a request that is admitted, whose size was not known before: one was taken already.
 
+        Args:
+            environ: The WSGI environment.
+            texts: That it has.
+            parts: That they are scored in, at least as many: taken as far as any limit allows at once.
         Raises:
             RateLimitedError: There is not so much left.
         """
         admission: Admission = environ[_KEY]
+        quota = min((limit.amount for limit in admission.limits), default=parts)
+        cost = max(texts, min(parts, quota)) - 1
         if cost > 0:
             self._take(admission, cost)
 

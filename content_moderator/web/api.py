@@ -25,6 +25,9 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 ANSWERABLE: Final = (400, 401, 403, 413, 415, 422, 429, 500, 502, 503, 504)
 """The statuses of what can go wrong where texts are judged."""
 
+STRICT_ENDPOINTS: Final = frozenset({"classify.classify"})
+"""Where half an emoji is an error; elsewhere it must neither fail other texts nor get past a guardrail."""
+
 
 class StrictJsonProvider(JSONProvider):
     """Flask's JSON by orjson: fast, and an error for NaN in either direction."""
@@ -48,7 +51,11 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: Request, schema: Any) -> Any:
         """Read the body strictly."""
-        return read_json(req.environ, limit_bytes=current_state().settings.http.max_body_bytes)
+        return read_json(
+            req.environ,
+            limit_bytes=current_state().settings.http.max_body_bytes,
+            mend_surrogates=req.endpoint not in STRICT_ENDPOINTS,
+        )
 
 
 class StrictBlueprint(Blueprint):

@@ -7,10 +7,11 @@ from marshmallow import ValidationError
 
 from content_moderator import metrics
 from content_moderator.core.policy import Verdict
-from content_moderator.errors import AnswerableError, InvalidFieldsError
+from content_moderator.errors import AnswerableError, ClassifierError, InvalidFieldsError
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.classify import chosen_moderator, count, keep, parts_of
+from content_moderator.web.error_handlers import log_failure
 from content_moderator.web.schemas import BatchAnswerSchema, BatchSchema, check_text
 from content_moderator.web.state import current_state
 
@@ -24,16 +25,25 @@ blueprint = StrictBlueprint("batch", __name__, description="Classify texts")
 def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
     """Score several texts and decide about each; one that cannot be answered has an error in its place."""
     texts = body["texts"]
-    current_state().charge(len(texts))
     wrong = {place: detail for place, text in enumerate(texts) if (detail := _what_is_wrong(text))}
     sound = [text for place, text in enumerate(texts) if place not in wrong and isinstance(text, str)]
-    outcomes = iter(zip(sound, chosen_moderator().moderate_each(sound) if sound else [], strict=True))
+    current_state().charge(sound, others=len(wrong))
+    found = chosen_moderator().moderate_each(sound) if sound else []
+    _log_failures(found)
+    outcomes = iter(zip(sound, found, strict=True))
     return {
         "results": [
             _failure(InvalidFieldsError([]), wrong[place]) if place in wrong else _result(*next(outcomes))
             for place in range(len(texts))
         ]
     }
+
+
+def _log_failures(found: Sequence[Verdict | ClassifierError]) -> None:
+    """Say once for each kind of error why texts have one."""
+    errors = {each.code: each for each in found if isinstance(each, ClassifierError)}
+    for code, error in errors.items():
+        log_failure(error, sum(isinstance(each, ClassifierError) and each.code == code for each in found))
 
 
 def _what_is_wrong(text: object) -> str | None:

@@ -10,6 +10,7 @@ import collections
 import contextlib
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
@@ -20,6 +21,8 @@ from content_moderator.errors import (
     BodyNotJsonError,
     BodyTooLargeError,
     BodyUnreadableError,
+    FieldError,
+    InvalidFieldsError,
     RequestError,
     UnsupportedEncodingError,
     UnsupportedMediaTypeError,
@@ -39,26 +42,99 @@ class _Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def read_json(environ: Mapping[str, Any], *, limit_bytes: int) -> Any:
+MAX_MEMBERS: Final = 64
+"""Of an object: none of ours has a third of it, and each that is not known becomes an error."""
+
+MAX_ITEMS: Final = 2048
+"""Of a list; where fewer are allowed the schema says so."""
+
+MAX_DEPTH: Final = 8
+"""Of objects and lists in each other."""
+
+MAX_VALUES: Final = 20_000
+"""Of the whole, three times what the longest list of texts makes; more are refused before they are made."""
+
+# The end of a string is optional: a body that breaks off must not be searched again from each quotation mark.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def read_json(environ: Mapping[str, Any], *, limit_bytes: int, mend_surrogates: bool = False) -> Any:
     """
     Read the body as one JSON value; no body at all counts as an empty object.
 
     Args:
         environ: The WSGI environment.
         limit_bytes: Most bytes that the body may have, as sent and after decompression.
+        mend_surrogates: Whether half of a character beyond U+FFFF, as is left where texts are cut, becomes
+            U+FFFD; else the body is not JSON.
     Returns:
         The value.
     Raises:
-        RequestError: It is too large, incomplete, of another type or not JSON.
+        RequestError: It is too large, incomplete, of another type or not JSON; or something in it has more
+            members, items or levels than anything that is asked for.
     """
     body = read_body(environ, limit_bytes=limit_bytes)
     if not body:
         return {}
     _check_media_type(environ.get("CONTENT_TYPE", ""))
+    _check_values(body)
+    value = _loads(body, mend_surrogates=mend_surrogates)
+    _check_size(value, "#", MAX_DEPTH)
+    return value
+
+
+def _loads(body: bytes, *, mend_surrogates: bool) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if not mend_surrogates:
+            raise BodyNotJsonError from error
+    try:
+        return orjson.loads(_ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], body))
+    except orjson.JSONDecodeError as error:
         raise BodyNotJsonError from error
+
+
+def _check_values(body: bytes) -> None:
+    """
+    Refuse JSON of very many values while it is still text: the values themselves take fifty times its room.
+
+    Raises:
+        InvalidFieldsError: It has more than ``MAX_VALUES``.
+    """
+    if _separators(body) > MAX_VALUES and _separators(_STRING.sub(b"", body)) > MAX_VALUES:
+        raise InvalidFieldsError([FieldError(f"Must have at most {MAX_VALUES} values.", "#")])
+
+
+def _separators(text: bytes) -> int:
+    """Count what stands before values; strings have some of it too."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _check_size(value: Any, pointer: str, depth: int) -> None:
+    """
+    Refuse what has more parts than anything that is asked for, before any of them is looked at.
+
+    Raises:
+        InvalidFieldsError: It has.
+    """
+    if not isinstance(value, (dict, list)):
+        return
+    most, parts = (MAX_MEMBERS, "members") if isinstance(value, dict) else (MAX_ITEMS, "items")
+    if len(value) > most:
+        raise InvalidFieldsError(
+            [FieldError(f"Must have at most {most} {parts}; this has {len(value)}.", pointer)]
+        )
+    if not depth:
+        raise InvalidFieldsError([FieldError(f"Must have at most {MAX_DEPTH} levels.", pointer)])
+    for each in value.values() if isinstance(value, dict) else value:
+        # Without the keys, which are the caller's and may be anything.
+        _check_size(each, pointer, depth - 1)
 
 
 def read_body(environ: Mapping[str, Any], *, limit_bytes: int) -> bytes:

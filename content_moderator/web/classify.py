@@ -34,6 +34,7 @@ def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, 
     """Score one text on nine labels and decide whether to allow, review or block it."""
     moderator = chosen_moderator()
     text = the_text(query, body)
+    current_state().charge([text])
     answer: dict[str, Any] = {}
     if body.get("spans"):
         verdict, answer["spans"] = moderator.moderate_by_sentence(text)

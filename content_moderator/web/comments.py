@@ -2,21 +2,26 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 from flask import Response, jsonify, request
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from content_moderator.core.classification import Classification
+from content_moderator.core.cleaning import clean
 from content_moderator.core.label import Label
+from content_moderator.core.profanity import profanity
 from content_moderator.declaration import StrictBoolean
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
+from content_moderator.web.body import MAX_MEMBERS
 from content_moderator.web.classify import chosen_moderator, record, source_headers, traceless_moderator
-from content_moderator.web.description import TEXT
+from content_moderator.web.description import FOREIGN_TEXT
 from content_moderator.web.dialect import GOOGLE
 from content_moderator.web.discovery import PATH, discovery_document
-from content_moderator.web.schemas import check_text, probability
+from content_moderator.web.schemas import check_foreign_text, probability
+from content_moderator.web.state import current_state
 
 ATTRIBUTES: Final[Mapping[str, Sequence[Label]]] = {
     "TOXICITY": (),
@@ -28,16 +33,23 @@ ATTRIBUTES: Final[Mapping[str, Sequence[Label]]] = {
 }
 """The labels whose highest score answers for an attribute; none for anything at all, 1 - P(OK)."""
 
+PROFANITY: Final = "PROFANITY"
+"""The attribute that a list of words answers for: no label knows a swear word that harms nobody."""
+
+SCORED: Final = (*ATTRIBUTES, PROFANITY)
+
 TEXT_TYPES: Final = ("PLAIN_TEXT", "TEXT_TYPE_UNSPECIFIED")
 SCORE_TYPES: Final = ("PROBABILITY", "SCORE_TYPE_UNSPECIFIED")
 
 _KNOWN_OR_DROPPED: Final = [
-    {"properties": {"requestedAttributes": {"propertyNames": {"enum": list(ATTRIBUTES)}}}},
+    {"properties": {"requestedAttributes": {"propertyNames": {"enum": list(SCORED)}}}},
     {
         "properties": {"dropUnsupportedAttributes": {"const": True}},
         "required": ["dropUnsupportedAttributes"],
     },
 ]
+
+MAX_LANGUAGES: Final = 64
 
 ENGLISH: Final = r"^[Ee][Nn](-[A-Za-z0-9-]+)?$"
 """A language tag of any English."""
@@ -58,9 +70,9 @@ def _optional_text(description: str) -> fields.String:
     return fields.String(allow_none=True, metadata={"description": description})
 
 
-def _check_language(language: str) -> None:
-    if not re.fullmatch(ENGLISH, language):
-        raise ValidationError("Only English (en) is judged.")
+def _check_languages(languages: Sequence[str]) -> None:
+    if languages and not any(re.fullmatch(ENGLISH, each) for each in languages):
+        raise ValidationError("Must contain en: only English is judged.")
 
 
 def _check_not_empty(attributes: Mapping[str, object]) -> None:
@@ -73,8 +85,8 @@ class CommentSchema(Schema):
 
     text = fields.String(
         required=True,
-        validate=check_text,
-        metadata={"example": "Thank you, that was kind of you.", **TEXT},
+        validate=check_foreign_text,
+        metadata={"example": "Thank you, that was kind of you.", **FOREIGN_TEXT},
     )
     type = fields.String(
         validate=validate.OneOf(TEXT_TYPES, error="Must be PLAIN_TEXT: HTML is not understood."),
@@ -106,13 +118,19 @@ class AnalyzeRequestSchema(Schema):
         validate=_check_not_empty,
         metadata={
             "minProperties": 1,
-            "description": f"Of these: {', '.join(ATTRIBUTES)}.",
+            "maxProperties": MAX_MEMBERS,
+            "description": f"Of these: {', '.join(SCORED)}.",
             "example": {"TOXICITY": {}, "THREAT": {"scoreThreshold": 0.5}},
         },
     )
     languages = fields.List(
-        fields.String(validate=_check_language, metadata={"pattern": ENGLISH, "example": "en"}),
+        fields.String(metadata={"example": "en"}),
         allow_none=True,
+        validate=[validate.Length(max=MAX_LANGUAGES), _check_languages],
+        metadata={
+            "description": "Of the text; one must be English.",
+            "anyOf": [{"maxItems": 0}, {"contains": {"pattern": ENGLISH}}],
+        },
     )
     doNotStore = _flag("Nothing about the text is remembered.")
     spanAnnotations = _flag("Each sentence is scored as well.")
@@ -124,8 +142,8 @@ class AnalyzeRequestSchema(Schema):
 
     @validates_schema(skip_on_field_errors=True)
     def _check_attributes(self, data: Mapping[str, Any], **_: Any) -> None:
-        known = f"Not scored by this service, which scores {', '.join(ATTRIBUTES)}."
-        unknown = [name for name in data["requestedAttributes"] if name not in ATTRIBUTES]
+        known = f"Not scored by this service, which scores {', '.join(SCORED)}."
+        unknown = [name for name in data["requestedAttributes"] if name not in SCORED]
         if unknown and not data.get("dropUnsupportedAttributes"):
             raise ValidationError({"requestedAttributes": {name: [known] for name in unknown}})
 
@@ -170,6 +188,11 @@ class AnalyzeAnswerSchema(Schema):
         metadata={"description": "Absent if every score is below its threshold."},
     )
     languages = fields.List(fields.String(), required=True)
+    detectedLanguages = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "The same: no language is detected, and all is read as English."},
+    )
     clientToken = fields.String()
 
 
@@ -182,17 +205,23 @@ def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any],
     """Score a comment as the Perspective API does."""
     moderator = traceless_moderator() if body.get("doNotStore") else chosen_moderator()
     text = body["comment"]["text"]
+    current_state().charge([text])
     if body.get("spanAnnotations"):
         verdict, spans = moderator.moderate_by_sentence(text)
-        parts = [(each.begin, each.end, each.verdict.classification) for each in spans]
+        parts = [
+            (each.begin, each.end, _Part(text[each.begin : each.end], each.verdict.classification))
+            for each in spans
+        ]
     else:
         [verdict] = moderator.moderate([text])
-        parts = [(0, len(text), verdict.classification)]
+        parts = [(0, len(text), _Part(text, verdict.classification))]
     record([text], [verdict])
     units = _utf16_places(text, [place for begin, end, _ in parts for place in (begin, end)])
     placed = [(units[begin], units[end], each) for begin, end, each in parts]
-    scores = dict(_attribute_scores(body["requestedAttributes"], verdict.classification, placed))
-    answer: dict[str, Any] = {"languages": body.get("languages") or ["en"]}
+    whole = _Part(text, verdict.classification)
+    scores = dict(_attribute_scores(body["requestedAttributes"], whole, placed))
+    languages = body.get("languages") or ["en"]
+    answer: dict[str, Any] = {"languages": languages, "detectedLanguages": ["en"]}
     if scores:
         answer["attributeScores"] = scores
     if body.get("clientToken") is not None:
@@ -206,23 +235,23 @@ def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any],
 @blueprint.failures(500)
 def discovery() -> Response:
     """Describe comments:analyze to Google's API clients."""
-    return jsonify(discovery_document(request.host_url, ATTRIBUTES))
+    return jsonify(discovery_document(request.host_url, SCORED))
 
 
 def _attribute_scores(
     requested: Mapping[str, Mapping[str, Any] | None],
-    whole: Classification,
-    parts: Sequence[tuple[int, int, Classification]],
+    whole: "_Part",
+    parts: "Sequence[tuple[int, int, _Part]]",
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Give each attribute's scores, without those below its threshold."""
     for name, parameters in requested.items():
         threshold = (parameters or {}).get("scoreThreshold") or 0.0
-        if name not in ATTRIBUTES or attribute_score(name, whole) < threshold:
+        if name not in SCORED or whole.score(name) < threshold:
             continue
         spans = [
             {"begin": begin, "end": end, "score": _score(name, part)}
             for begin, end, part in parts
-            if attribute_score(name, part) >= threshold
+            if part.score(name) >= threshold
         ]
         yield name, {"summaryScore": _score(name, whole), "spanScores": spans}
 
@@ -233,8 +262,30 @@ def attribute_score(name: str, classification: Classification) -> float:
     return max(classification.scores[label] for label in labels) if labels else classification.unsafe
 
 
-def _score(name: str, classification: Classification) -> Mapping[str, Any]:
-    return {"value": probability(attribute_score(name, classification), name), "type": "PROBABILITY"}
+class _Part:
+    """
+    A text or a part of one, and what was found in it.
+
+    Args:
+        text: As it was sent.
+        classification: Of it.
+    """
+
+    def __init__(self, text: str, classification: Classification) -> None:
+        self._text = text
+        self._classification = classification
+
+    def score(self, name: str) -> float:
+        """Answer for one of ``SCORED``."""
+        return self._profanity if name == PROFANITY else attribute_score(name, self._classification)
+
+    @cached_property
+    def _profanity(self) -> float:
+        return profanity(clean(self._text))
+
+
+def _score(name: str, part: _Part) -> Mapping[str, Any]:
+    return {"value": probability(part.score(name), name), "type": "PROBABILITY"}
 
 
 def _utf16_places(text: str, places: Sequence[int]) -> Mapping[int, int]:

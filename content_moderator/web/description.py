@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 from content_moderator.settings import HttpSettings
+from content_moderator.web.body import MAX_ITEMS
 
 LIMIT: Final = "x-limit"
 """Marks a part of a schema that a setting limits; its value is the setting's name."""
@@ -18,6 +19,12 @@ TEXT: Final = {"minLength": 1, "pattern": _NOT_BLANK, LIMIT: "max_text_chars"}
 
 TEXTS: Final = {"minItems": 1, LIMIT: "max_batch_texts"}
 """A list of texts: not empty, and no longer than is set."""
+
+FOREIGN_TEXT: Final = {"minLength": 1, LIMIT: "max_foreign_chars"}
+"""A text in a protocol of others, where white space is one too."""
+
+FOREIGN_TEXTS: Final = {"minItems": 1, "maxItems": MAX_ITEMS}
+"""A list of such texts."""
 
 _LIMITING: Final = {"max_text_chars": "maxLength", "max_batch_texts": "maxItems"}
 
@@ -38,7 +45,10 @@ def refine(
     for part in _parts(schemas):
         if LIMIT in part:
             limit = part.pop(LIMIT)
-            part[_LIMITING[limit]] = getattr(settings, limit)
+            if limit != "max_foreign_chars":
+                part[_LIMITING[limit]] = getattr(settings, limit)
+            elif settings.long_texts == "refuse":
+                part["maxLength"] = settings.max_text_chars
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:

@@ -37,6 +37,7 @@ class Failure:
         detail: A sentence for people.
         fields: What is wrong where.
         retry_after_seconds: When it is worth asking again; None if that would not help.
+        more: How many more fields are wrong than *fields* says.
     """
 
     status: int
@@ -44,11 +45,14 @@ class Failure:
     detail: str
     fields: Sequence[FieldError] = ()
     retry_after_seconds: float | None = None
+    more: int = 0
 
     @property
     def sentence(self) -> str:
-        """All that is wrong, in one line."""
+        """What is wrong, in one line."""
         said = [f"{place(each)}: {each.detail}" for each in self.fields]
+        if self.more:
+            said.append(f"And {self.more} more.")
         return " ".join(said) or self.detail
 
 
@@ -72,6 +76,7 @@ class ProblemSchema(Schema):
         required=True, metadata={"description": "Also in the X-Request-ID header and the log."}
     )
     errors = fields.List(fields.Nested(FieldErrorSchema))
+    errors_left_out = fields.Integer(metadata={"description": "How many more there are than errors says."})
 
 
 def problem(failure: Failure, request_id: str) -> dict[str, Any]:
@@ -91,6 +96,8 @@ def problem(failure: Failure, request_id: str) -> dict[str, Any]:
     }
     if failure.fields:
         body["errors"] = [without_none(asdict(error)) for error in failure.fields]
+    if failure.more:
+        body["errors_left_out"] = failure.more
     return body
 
 

@@ -94,6 +94,7 @@ _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "AnalyzeCommentResponse": {
         "attributeScores": _map_of("AttributeScores"),
         "languages": _list_of(_TEXT),
+        "detectedLanguages": _list_of(_TEXT),
         "clientToken": _TEXT,
     },
     "AttributeParameters": {

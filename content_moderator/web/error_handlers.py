@@ -4,6 +4,7 @@ import math
 import re
 import traceback
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ from content_moderator.web.dialect import Failure, dialect_of
 CHALLENGE: Final = 'Bearer realm="content_moderator"'
 """What a 401 asks for, and a 403, after RFC 6750."""
 
+MAX_FIELDS: Final = 20
+"""Errors that one answer tells."""
+
 INTERNAL_DETAIL: Final = "The service made a mistake; the log has the request id."
 
 _log = structlog.get_logger(__name__)
@@ -41,8 +45,16 @@ def install_error_handlers(app: Flask) -> None:
 def answer_error(error: AnswerableError) -> Response:
     """Answer one of our own errors with its status, code and sentence."""
     if isinstance(error, ClassifierError):
-        _log.warning("classifier_failed", code=error.code, reason=str(error), cause=_cause(error))
-    return answer(Failure(error.status, error.code, error.detail, error.fields, error.retry_after_seconds))
+        log_failure(error)
+    failure = Failure(error.status, error.code, error.detail, error.fields, error.retry_after_seconds)
+    return answer(
+        replace(failure, fields=error.fields[:MAX_FIELDS], more=max(0, len(error.fields) - MAX_FIELDS))
+    )
+
+
+def log_failure(error: ClassifierError, texts: int = 1) -> None:
+    """Say in the log why texts could not be scored; callers are told less."""
+    _log.warning("classifier_failed", code=error.code, reason=str(error), cause=_cause(error), texts=texts)
 
 
 def answer_http_exception(error: HTTPException) -> Response:

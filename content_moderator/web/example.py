@@ -64,4 +64,5 @@ COMMENT: Final = {
         "INSULT": {"summaryScore": _SCORE, "spanScores": [{"begin": 0, "end": 29, "score": _SCORE}]}
     },
     "languages": ["en"],
+    "detectedLanguages": ["en"],
 }

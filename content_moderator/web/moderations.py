@@ -11,9 +11,9 @@ from content_moderator.core.policy import Verdict
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.classify import chosen_moderator, record, source_headers
-from content_moderator.web.description import TEXT, TEXTS
+from content_moderator.web.description import FOREIGN_TEXT, FOREIGN_TEXTS
 from content_moderator.web.dialect import OPENAI
-from content_moderator.web.schemas import BLANK, Score, check_count, check_text
+from content_moderator.web.schemas import Score, check_foreign_text
 from content_moderator.web.state import current_state
 
 MAX_MODEL_CHARS: Final = 128
@@ -31,7 +31,7 @@ CATEGORIES: Final = (*(label.category for label in HARMS), *UNSCORED)
 
 _TEXT_PART: Final = {
     "type": "object",
-    "properties": {"type": {"const": "text"}, "text": {"type": "string", **TEXT}},
+    "properties": {"type": {"const": "text"}, "text": {"type": "string", **FOREIGN_TEXT}},
     "required": ["type", "text"],
     "additionalProperties": False,
 }
@@ -44,17 +44,18 @@ class ModerationInput(fields.Field[list[str]]):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> list[str]:
         if isinstance(value, str):
-            check_text(value)
+            check_foreign_text(value)
             return [value]
         if not isinstance(value, list):
             raise ValidationError("Must be a text, a list of texts, or a list of text parts.")
-        check_count(value)
+        if not value:
+            raise ValidationError("Must have at least one text.")
         if not all(isinstance(each, Mapping) for each in value):
             _raise_all(_wrong_texts(value))
             return value
         _raise_all(_wrong_parts(value))
         text = "\n".join(each["text"] for each in value)
-        check_text(text)
+        check_foreign_text(text)
         return [text]
 
 
@@ -68,7 +69,8 @@ def _wrong_texts(values: Sequence[object]) -> Iterator[tuple[int, Any]]:
         try:
             if not isinstance(value, str):
                 raise ValidationError("Must be a text, like its neighbours.")  # noqa: TRY301
-            check_text(value)
+            # An empty one among others is harmless; it must not fail them.
+            check_foreign_text(value, may_be_empty=True)
         except ValidationError as error:
             yield place, error.messages
 
@@ -81,8 +83,6 @@ def _wrong_parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]
             yield place, {"type": ["Must be text."]}
         elif not isinstance(part.get("text"), str):
             yield place, {"text": ["Not a valid string."]}
-        elif not part["text"].strip():
-            yield place, {"text": [BLANK]}
         elif part.keys() != {"type", "text"}:
             yield place, ["Must have type and text only."]
 
@@ -95,9 +95,13 @@ class ModerationRequestSchema(Schema):
         metadata={
             "description": "A text, a list of texts, or a list of text parts, which are judged as one text.",
             "oneOf": [
-                {"type": "string", **TEXT},
-                {"type": "array", "items": {"type": "string", **TEXT}, **TEXTS},
-                {"type": "array", "items": _TEXT_PART, **TEXTS},
+                {"type": "string", **FOREIGN_TEXT},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "x-limit": "max_foreign_chars"},
+                    **FOREIGN_TEXTS,
+                },
+                {"type": "array", "items": _TEXT_PART, **FOREIGN_TEXTS},
             ],
             "example": ["Thank you, that was kind of you.", "See you at the station."],
         },
@@ -150,7 +154,7 @@ class ModerationAnswerSchema(Schema):
 @blueprint.failures(*ANSWERABLE, dialect=OPENAI)
 def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Judge texts as OpenAI's moderation API does."""
-    current_state().charge(len(body["input"]))
+    current_state().charge(body["input"])
     verdicts = chosen_moderator().moderate(body["input"])
     record(body["input"], verdicts)
     first = verdicts[0].classification

@@ -30,6 +30,21 @@ def check_text(text: str) -> None:
         raise ValidationError(BLANK)
 
 
+def check_foreign_text(text: str, *, may_be_empty: bool = False) -> None:
+    """
+    Check a text as servers of others do: clients of theirs take a refusal for "could not be checked", and
+    let the text pass. So white space is judged too, and a long text, unless ``http.long_texts`` is refuse.
+
+    Raises:
+        ValidationError: It is empty, or too long.
+    """
+    http = current_state().settings.http
+    if not text and not may_be_empty:
+        raise ValidationError("Must not be empty.")
+    if http.long_texts == "refuse" and len(text) > http.max_text_chars:
+        raise ValidationError(f"Must have at most {http.max_text_chars} characters; this has {len(text)}.")
+
+
 class TextQuerySchema(Schema):
     """The old contract's query parameter."""
 

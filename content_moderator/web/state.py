@@ -1,6 +1,6 @@
 """What the views need, made once in `create_app` and kept in the application's extensions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -69,6 +69,7 @@ class State:
         desks: Where texts are judged.
         entrance: Lets requests in.
         readiness: Tells whether the classifier can answer.
+        parts: Tells in how many parts a text is scored.
         audit: Keeps a record of every decision; None if none is kept.
     """
 
@@ -77,6 +78,7 @@ class State:
     desks: Desks
     entrance: Entrance
     readiness: Callable[[], Readiness]
+    parts: Callable[[str], int]
     audit: AuditLog | None = None
 
     @property
@@ -84,14 +86,19 @@ class State:
         """The desk of who asks in the current request."""
         return self.desks.of(g.get("caller"))
 
-    def charge(self, texts: int) -> None:
+    def charge(self, texts: Sequence[str], *, others: int = 0) -> None:
         """
-        Count a request as so many texts; on its way in it was counted as one.
+        Count a request as so many texts, a long one as the parts that it is scored in; on its way in it was
+        counted as one. Parts beyond what a limit allows at once are not counted: no text fails for its size.
 
+        Args:
+            texts: Validated.
+            others: More texts, which are not scored.
         Raises:
             RateLimitedError: Its limit is reached.
         """
-        self.entrance.charge(request.environ, texts - 1)
+        parts = sum(self.parts(text) for text in texts)
+        self.entrance.charge(request.environ, len(texts) + others, parts + others)
 
 
 def build_desks(tenants: Tenants, line: Line, *, deadline_seconds: float) -> Desks:
