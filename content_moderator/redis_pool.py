@@ -18,7 +18,7 @@ def connection_pool(
     max_connections: int,
     password: Secret | None,
     password_name: str,
-    waiting: bool = False,
+    wait_seconds: float | None = None,
 ) -> redis.ConnectionPool:
     """
     Make a pool; nothing is connected yet.
@@ -30,18 +30,17 @@ def connection_pool(
         max_connections: Of this process.
         password: Of the server.
         password_name: Where a password belongs, for errors.
-        waiting: Whether who finds all connections taken waits for one, *timeout_seconds* at most, or fails
-            at once.
+        wait_seconds: How long whoever finds all connections taken waits for one; None fails at once.
     Raises:
         ConfigurationError: The URL is not one of a server, or carries credentials.
     """
     try:
         parts = urlsplit(url)
         credentials = parts.username is not None or parts.password is not None
-        kind = redis.BlockingConnectionPool if waiting else redis.ConnectionPool
+        kind = redis.ConnectionPool if wait_seconds is None else redis.BlockingConnectionPool
         pool = kind.from_url(
             url,
-            **({"timeout": timeout_seconds} if waiting else {}),
+            **({} if wait_seconds is None else {"timeout": wait_seconds}),
             max_connections=max_connections,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,

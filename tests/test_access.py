@@ -266,6 +266,23 @@ def test_list_shows_tenants_as_they_are_called(here: Path) -> None:
     assert "".join(cells) == "".join(tenants)
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_file_that_was_left_over_gives_its_mode_to_nobody(link: bool, tmp_path: Path) -> None:
+    """Of a command that was killed, or put there by somebody: neither its mode nor where it leads counts."""
+    left = tmp_path / "keys.json.new"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    if link:
+        left.symlink_to(elsewhere)
+    else:
+        left.write_text("left over")
+        left.chmod(0o666)
+    Keyring([]).save(tmp_path / "keys.json")
+    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "keys.json").is_symlink()
+    assert elsewhere.read_text() == "mine"
+
+
 def test_keys_made_at_once_are_all_kept(here: Path) -> None:
     command = [sys.executable, "-m", "content_moderator", "keys", "create", "--tenant", "forum"]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -1,6 +1,7 @@
 """The service behind nginx, as deploy/nginx sets it up: real processes, real sockets."""
 
 import contextlib
+import json
 import re
 import socket
 import ssl
@@ -97,6 +98,31 @@ def test_errors_of_nginx_are_like_the_services(path: str, nginx: Nginx, live: Li
     assert by_nginx["status"] == 413
     assert by_nginx == told(f"{live.url}{path}", large)
     assert requests.post(f"{nginx.url}/classify", data=large, timeout=20).json().keys() == OURS
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "title"),
+    [
+        pytest.param(
+            b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "URI Too Long", id="line"
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"x" * 9000 + b"\r\n\r\n", 400, None, id="header"
+        ),
+        pytest.param(
+            b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+            413,
+            "Content Too Large",
+            id="body",
+        ),
+    ],
+)
+def test_title_is_that_of_the_status(request_: bytes, status: int, title: str | None, nginx: Nginx) -> None:
+    answer = talk(nginx.port, request_, half_close=False)
+    problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert problem["status"] == status
+    assert title is None or problem["title"] == title
 
 
 def test_what_nginx_hides_is_not_there_as_anything_else(nginx: Nginx, live: Live) -> None:

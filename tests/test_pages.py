@@ -1,5 +1,6 @@
 """The pages and the API's description."""
 
+import gzip
 import re
 
 import pytest
@@ -83,3 +84,28 @@ def test_examples_fit_their_schemas(client: FlaskClient) -> None:
                     Draft202012Validator({"components": {"schemas": schemas}} | schemas[name]).validate(
                         example
                     )
+
+
+def test_files_are_compressed_once_for_all_clients(
+    embedded_client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    real = gzip.compress
+
+    def compress(data: bytes, **more: int) -> bytes:
+        calls.append(len(data))
+        return real(data, **more)
+
+    monkeypatch.setattr(gzip, "compress", compress)
+    plain = embedded_client.get("/static/swagger-ui-bundle.js", headers={"Accept-Encoding": "identity"})
+    for _ in range(3):
+        packed = embedded_client.get("/static/swagger-ui-bundle.js", headers={"Accept-Encoding": "gzip, br"})
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert "Accept-Encoding" in packed.headers["Vary"]
+        assert gzip.decompress(packed.data) == plain.data
+    assert len(calls) <= 1
+    again = embedded_client.get(
+        "/static/swagger-ui-bundle.js",
+        headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]},
+    )
+    assert again.status_code == 304

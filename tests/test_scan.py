@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,104 @@ class Scripted(FakeClassifier):
         if self.script:
             return [self.script.pop(0)] * len(texts)
         return super().classify(texts)
+
+
+@pytest.mark.parametrize("how", ["itself", "a link", "a hard link", "the bad rows", "a link to the bad rows"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_input_is_never_written_to(how: str, restart: bool, here: Path) -> None:
+    content = b'{"text": "one"}\n{"text": "two"}\n'
+    source = here / ("out.jsonl.bad.jsonl" if how == "the bad rows" else "in.jsonl")
+    source.write_bytes(content)
+    output = "out.jsonl"
+    if how == "itself":
+        output = "in.jsonl"
+    elif how == "a link":
+        (here / "out.jsonl").symlink_to(source)
+    elif how == "a hard link":
+        (here / "out.jsonl").hardlink_to(source)
+    elif how == "a link to the bad rows":
+        (here / "out.jsonl.bad.jsonl").symlink_to(source)
+    result = run(source.name, "-o", output, *(["--restart"] if restart else []))
+    assert result.exit_code == 1
+    assert "is the input itself; nothing was changed" in result.output
+    assert source.read_bytes() == content
+
+
+def test_standard_input_is_never_written_to(tmp_path: Path) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("one\ntwo\n")
+    with source.open("rb") as stdin:
+        finished = subprocess.run(
+            [sys.executable, "-m", "content_moderator", "scan", "-", "-o", str(source), "--restart"],
+            stdin=stdin, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert finished.returncode == 1
+    assert source.read_text() == "one\ntwo\n"
+
+
+def test_scan_that_was_killed_before_its_first_checkpoint_goes_on(tmp_path: Path) -> None:
+    job = Job(tmp_path / "out.jsonl", "lines", batch_rows=2)
+    running = work(job).run(io.BytesIO(b"one\ntwo\nthree\nfour\n"))
+    next(running)
+    # As after kill -9: what was written stays, and nobody tidies up.
+    left = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    del running
+    (tmp_path / "out.jsonl").write_bytes(b'{"line":1,"half of a li')
+    (tmp_path / "out.jsonl.progress").write_bytes(left[job.progress])
+    assert finish(job, b"one\ntwo\nthree\nfour\n").counts["rows"] == 4
+    assert [row["line"] for row in read(job.output)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("form", ["lines", "jsonl", "csv"])
+def test_long_line_is_a_bad_row_and_takes_no_memory(form: Any, tmp_path: Path) -> None:
+    size = 100_000_000
+    path = tmp_path / "in"
+    rows = {
+        "lines": (b"one\n", b"two\n"),
+        "jsonl": (b'"one"\n', b'"two"\n'),
+        "csv": (b"text\none\n", b"two\n"),
+    }
+    with path.open("wb") as file:
+        file.write(rows[form][0])
+        for _ in range(size // 1_000_000):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\n" + rows[form][1])
+    job = Job(tmp_path / "out.jsonl", form)
+    tracemalloc.start()
+    try:
+        with path.open("rb") as stream:
+            scan = work(job)
+            list(scan.run(stream))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [row["line"] for row in read(job.output)] == ([2, 4] if form == "csv" else [1, 3])
+    [bad] = read(job.bad)
+    assert bad["problem"].startswith(f"the line has {size + 1} bytes; ")
+    assert peak < 50_000_000
+
+
+def test_full_disk_ends_the_command_in_one_line_and_it_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        (tmp_path / "in.txt").write_text("".join(f"text number {n}\n" for n in range(8000)))
+        command = [sys.executable, "-m", "content_moderator", "scan", str(tmp_path / "in.txt")]
+        command += ["-o", str(folder / "out.csv")]
+        full = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+        assert full.returncode == 1
+        assert "No space left on device" in full.stderr
+        assert "the same command goes on from there" in " ".join(full.stderr.split())
+        assert "Traceback" not in full.stderr
+        subprocess.run(["mount", "-o", "remount,size=16m", str(folder)], check=True)
+        again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+        assert again.returncode == 0, again.stderr
+        assert len((folder / "out.csv").read_text().splitlines()) == 8001
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 def test_classifier_that_is_away_is_waited_for_as_long_as_it_says(tmp_path: Path) -> None:

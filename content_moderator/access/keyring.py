@@ -71,8 +71,7 @@ class Keyring:
             {"keys": [asdict(key) for key in self.keys.values()]},
             option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         )
-        with replacing(path) as fresh:
-            fresh.touch(mode=0o600)
+        with replacing(path, mode=0o600) as fresh:
             fresh.write_bytes(body)
 
     @classmethod

@@ -3,12 +3,12 @@
 import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from limits import RateLimitItem, parse_many
-from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.storage.redis import RedisStorage
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
@@ -20,6 +20,15 @@ from content_moderator.outage import Outage
 from content_moderator.settings import LimitsSettings, Secret
 
 PREFIX: Final = "content-moderator:limit"
+
+WAIT_SECONDS: Final = 2.0
+"""For a connection to the server, when a burst has taken all of them."""
+
+NO_CONNECTION: Final = "No connection available"
+"""What redis-py says, without an error class of its own, when none came free in time."""
+
+MAX_KEPT: Final = 10_000
+"""Accounts whose last count is kept, for when the server cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,13 @@ class Allowance:
     window_seconds: int
     remaining: int
     reset_seconds: int
+
+
+class _Said(NamedTuple):
+    """How much of a limit a server said was taken, and until when that counts, on the limiter's clock."""
+
+    taken: int
+    until: float
 
 
 class _Taken(NamedTuple):
@@ -73,11 +89,12 @@ class Limiter:
     """
     Counts in sliding windows what each takes, on a server that workers and machines share, or here.
 
-    While the server cannot be had each worker counts by itself: a limit is then as many times as wide as
-    there are workers, and nobody is refused for it.
+    While the server cannot be had each worker counts by itself, from what the server last said was taken: of
+    what is left each worker allows that much, and nobody is refused for the outage.
 
     Args:
         shared: The server's storage; None counts here alone.
+        drop_connections: Closes all connections to the server.
         pause_seconds: For which a server that failed is left alone.
         clock: Monotonic seconds.
 
@@ -89,6 +106,7 @@ class Limiter:
         self,
         shared: RedisStorage | None = None,
         *,
+        drop_connections: Callable[[], object] = lambda: None,
         pause_seconds: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -96,6 +114,9 @@ class Limiter:
         self._shared = None if shared is None else SlidingWindowCounterRateLimiter(shared)
         self._outage = Outage("rate_limit_storage", pause_seconds=pause_seconds, clock=clock)
         self._lock = threading.Lock()
+        self._clock = clock
+        self._drop_connections = drop_connections
+        self._last_said: OrderedDict[tuple[str, RateLimitItem], _Said] = OrderedDict()
 
     def take(self, who: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[Allowance]:
         """
@@ -106,7 +127,7 @@ class Limiter:
         """
         if not limits:
             return []
-        taken = self._take_shared(who, limits, cost) or _take(self._counting_here(), who, limits, cost)
+        taken = self._take_shared(who, limits, cost) or self._take_here(who, limits, cost)
         if taken.refused is None:
             return taken.allowances
         never = cost > taken.refused.quota
@@ -118,19 +139,46 @@ class Limiter:
             return None
         try:
             taken = _take(self._shared, who, limits, cost)
-        except (StorageError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  (a server that answers nonsense makes the library raise anything)
             metrics.LIMIT_STORAGE_FAILURES.inc()
-            self._outage.begin(type(error.__cause__ or error).__name__)
+            cause = error.__cause__ or error
+            # That we have no connection left says nothing about the server.
+            if NO_CONNECTION not in str(cause):
+                # What is left on them would be taken for the next answer.
+                self._drop_connections()
+                self._outage.begin(type(cause).__name__)
             return None
         self._outage.end()
+        if taken.refused is not None and taken.refused.remaining >= cost:
+            # It refuses, and says that there is enough: an answer of another shape, or a window that moved.
+            metrics.LIMIT_STORAGE_FAILURES.inc()
+            return None
+        self._keep(who, limits, taken.allowances)
         return taken
 
-    def _counting_here(self) -> RateLimiter:
-        # Not before it is needed: it comes with a thread.
+    def _keep(self, who: str, limits: Sequence[RateLimitItem], allowances: Sequence[Allowance]) -> None:
+        """Keep what the server says, for the time when it says nothing."""
+        now = self._clock()
+        with self._lock:
+            for limit, allowance in zip(limits, allowances, strict=True):
+                taken = allowance.quota - allowance.remaining
+                self._last_said[who, limit] = _Said(taken, now + allowance.reset_seconds)
+                self._last_said.move_to_end((who, limit))
+            while len(self._last_said) > MAX_KEPT:
+                self._last_said.popitem(last=False)
+
+    def _take_here(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
         with self._lock:
             if self._local is None:
+                # Not before it is needed: it comes with a thread.
                 self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
-            return self._local
+            for limit in limits:
+                said = self._last_said.pop((who, limit), None)
+                if said is not None and said.taken > 0 and said.until > self._clock():
+                    before = limit.amount - self._local.get_window_stats(limit, who).remaining
+                    if said.taken > before:
+                        self._local.hit(limit, who, cost=said.taken - before)
+            return _take(self._local, who, limits, cost)
 
 
 def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
@@ -151,11 +199,11 @@ def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
         max_connections=settings.max_connections,
         password=password,
         password_name="LIMITS_PASSWORD",  # noqa: S106  (where it belongs)
-        # To be without a connection for a moment is no reason to count alone.
-        waiting=True,
+        # A burst is no reason to count alone: each waits for its turn.
+        wait_seconds=WAIT_SECONDS,
     )
     storage = RedisStorage(settings.url, connection_pool=pool, key_prefix=PREFIX, wrap_exceptions=True)
-    return Limiter(storage, pause_seconds=settings.pause_seconds)
+    return Limiter(storage, drop_connections=pool.disconnect, pause_seconds=settings.pause_seconds)
 
 
 def _take(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:

@@ -18,17 +18,28 @@ from content_moderator.outage import Outage
 from content_moderator.redis_pool import connection_pool
 from content_moderator.settings import Secret, SharedCacheSettings
 
-FAILURES: Final = ("timeout", "unavailable", "busy", "full", "refused", "poisoned")
+FAILURES: Final = ("timeout", "unavailable", "malformed", "busy", "full", "refused", "poisoned")
 """Why an exchange failed, or a value could not be used."""
 
 _log = structlog.get_logger(__name__)
 
 
-class Script:
-    """A script, and the name by which a server remembers it."""
+class _UnfitReplyError(Exception):
+    """The server answers what the script does not give."""
 
-    def __init__(self, source: str) -> None:
+
+class Script:
+    """
+    A script, and the name by which a server remembers it.
+
+    Args:
+        source: In Lua.
+        fits: Tells whether a reply is one that the script gives for so many keys.
+    """
+
+    def __init__(self, source: str, fits: Callable[[Any, int], bool]) -> None:
         self.source = source
+        self.fits = fits
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -71,10 +82,19 @@ class Server:
         Run a script once for each of *calls*, its keys and its arguments, in one round trip.
 
         Returns:
-            What it gave for each; None for one that the server refused, and for all if it cannot be had.
+            What it gave for each; None for one that the server refused, and for all if it cannot be had, or
+            answers what the script does not give.
         """
-        found = self._guarded(lambda: self._run(script, calls))
-        return None if found is None else [self._checked(each) for each in found]
+
+        def exchange() -> list[Any]:
+            found = [self._checked(each) for each in self._run(script, calls)]
+            for each, (keys, _) in zip(found, calls, strict=True):
+                if each is not None and not script.fits(each, len(keys)):
+                    raise _UnfitReplyError
+            return found
+
+        found: list[Any] | None = self._guarded(exchange)
+        return found
 
     def delete(self, keys: Sequence[bytes]) -> None:
         """Delete *keys*, if the server can be had."""
@@ -90,8 +110,13 @@ class Server:
             self._fail("timeout")
         except redis.exceptions.MaxConnectionsError:
             metrics.SHARED_FAILURES.labels("busy").inc()
-        except (redis.exceptions.RedisError, OSError, ValueError):
+        except (redis.exceptions.ConnectionError, OSError):
             self._fail("unavailable")
+        except Exception as error:  # noqa: BLE001  (of broken replies redis-py makes any: TypeError, IndexError, ...)
+            # What else is on its way would be taken for the next answer.
+            self._client.connection_pool.disconnect()
+            _log.warning("shared_cache_unfit_reply", exception=type(error).__name__)
+            self._fail("malformed")
         else:
             self._outage.end()
             return found

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -27,7 +27,16 @@ MAX_NAMES: Final = 32
 """Texts that a segment leads to at most, and texts that one look-up compares at most."""
 
 _RECORD, _LEASE, _SEGMENT = (PREFIX + kind for kind in (b"r:", b"l:", b"s:"))
-_LOOK_UP, _FILE, _FIND = Script(LOOK_UP), Script(FILE), Script(FIND)
+
+
+def _all_bytes(reply: Any) -> bool:
+    return isinstance(reply, list) and all(isinstance(each, bytes) for each in reply)
+
+
+# Each text has two keys, of its record and of its lease.
+_LOOK_UP = Script(LOOK_UP, lambda reply, keys: _all_bytes(reply) and 2 * len(reply) == keys)
+_FILE = Script(FILE, lambda reply, _: isinstance(reply, int))
+_FIND = Script(FIND, lambda reply, _: _all_bytes(reply) and len(reply) % 2 == 0)
 _FIRST_WAIT_SECONDS: Final = 0.005
 _LONGEST_WAIT_SECONDS: Final = 0.04
 

@@ -23,5 +23,8 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise click.ClickException(f"{error.code}: {error.detail}") from error
         except ModeratorError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            what = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{what}{error.strerror or error}") from error
 
     return wrapper

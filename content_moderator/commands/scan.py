@@ -31,7 +31,7 @@ from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Policy
 from content_moderator.errors import ClassifierError
 from content_moderator.scanning.row import FORMS, Form
-from content_moderator.scanning.scan import Job, Scan, discard
+from content_moderator.scanning.scan import Job, Scan, check_apart, discard
 from content_moderator.settings import Settings
 
 DEADLINE_SECONDS: Final = 60.0
@@ -97,12 +97,14 @@ def scan(  # noqa: PLR0917  (click passes them by name)
     job = Job(output, form or form_of(source), text_field, keep, batch, patience)
     settings = _for_batches(load_settings())
     line = build_line(settings)
+    with _opened(source) as stream:
+        check_apart(job, stream)
     if restart:
         discard(job)
     policy = policy_of(settings, tenant)
     work = Scan(
         job,
-        Moderator(line.classifier, policy),
+        Moderator(line.classifier, policy, deadline_seconds=settings.classifier.deadline_seconds),
         terms=_terms(line.classifier.identity, policy),
         max_chars=settings.http.max_text_chars,
     )
@@ -115,6 +117,11 @@ def scan(  # noqa: PLR0917  (click passes them by name)
     except KeyboardInterrupt:
         console.print(f"\nended at line {work.line}; the same command goes on from there")
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(
+            f"{what}{error.strerror}. Ended at line {work.line}; the same command goes on from there."
+        ) from error
     except ClassifierError as error:
         raise click.ClickException(
             f"{error.code}: {error.detail} Ended at line {work.line}; the same command goes on from there."

@@ -24,6 +24,9 @@ TEXT: Final = "text"
 MAX_FIELD_CHARS: Final = 10_000_000
 """A longer field of CSV is a quotation mark that was never closed."""
 
+MAX_LINE_BYTES: Final = 10_000_000
+"""A longer line is a bad row, and is not held in memory: only its number and its size are told."""
+
 _BLOCK_BYTES: Final = 1 << 20
 
 
@@ -47,6 +50,18 @@ class Row:
     problem: str | None = None
 
 
+class LongLineError(Exception):
+    """
+    A line is longer than is read at once; it was passed over.
+
+    Args:
+        size: Its bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the line has {size} bytes; {MAX_LINE_BYTES} at most are read")
+
+
 class Lines:
     """
     The lines of a binary stream, with how far it has been read and what a digest makes of that.
@@ -66,15 +81,24 @@ class Lines:
         return self
 
     def __next__(self) -> str:
-        raw = self._stream.readline()
+        raw = self._stream.readline(MAX_LINE_BYTES + 1)
         if not raw:
             raise StopIteration
         self._pass(raw)
         self.number += 1
+        if len(raw) > MAX_LINE_BYTES:
+            self._skip_line(raw)
         line = raw.decode("utf-8", "surrogateescape")
         self.taken.append(line)
         # A byte order mark is no part of the first field.
         return line.removeprefix("\ufeff") if self.number == 1 else line
+
+    def _skip_line(self, raw: bytes) -> None:
+        size = len(raw)
+        while not raw.endswith(b"\n") and (raw := self._stream.readline(_BLOCK_BYTES)):
+            self._pass(raw)
+            size += len(raw)
+        raise LongLineError(size)
 
     @property
     def digest(self) -> str:
@@ -140,20 +164,37 @@ class RowReader:
     def _read_header(self) -> None:
         try:
             self._columns = next(self._records, [])
-        except csv.Error as error:
+        except (csv.Error, LongLineError) as error:
             raise ScanError(f"the header is not CSV: {error}") from error
         missing = [name for name in (self._text_field, *self._keep) if name not in self._columns]
         if missing:
             raise ScanError(f"no column {missing[0]!r}; there are: {', '.join(self._columns) or 'none'}")
 
+    def _each_line(self) -> Iterator[str | Row]:
+        """Yield each line, or a bad row for one that is too long."""
+        while True:
+            try:
+                yield next(self._lines)
+            except StopIteration:
+                return
+            except LongLineError as error:
+                self._lines.taken.clear()
+                yield self._bad(str(error))
+
     def _read_lines(self) -> Iterator[Row]:
-        for line in self._lines:
+        for line in self._each_line():
+            if isinstance(line, Row):
+                yield line
+                continue
             self._lines.taken[:-1] = []
             text = line.rstrip("\r\n")
             yield from self._row(text, {TEXT: text}, TEXT)
 
     def _read_objects(self) -> Iterator[Row]:
-        for line in self._lines:
+        for line in self._each_line():
+            if isinstance(line, Row):
+                yield line
+                continue
             self._lines.taken[:-1] = []
             if not line.strip():
                 continue
@@ -178,6 +219,10 @@ class RowReader:
                 record = next(self._records)
             except StopIteration:
                 return
+            except LongLineError as error:
+                # The record that it belongs to, if it began on a line before, is lost with it.
+                yield self._bad(str(error))
+                continue
             except csv.Error as error:
                 yield self._bad(f"not CSV: {error}")
                 continue

@@ -1,8 +1,10 @@
 """Judges all rows of an input, and can be ended at any moment without losing or repeating one."""
 
+import contextlib
 import fcntl
 import itertools
 import os
+import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,7 +98,8 @@ class Scan:
         self._max_chars = max_chars
         self._wait = wait
         self.began = Checkpoint(self._terms)
-        if job.progress.exists():
+        self._goes_on = job.progress.exists()
+        if self._goes_on:
             self.began = Checkpoint.load(job.progress)
             if self.began.job != self._terms:
                 raise ScanError(
@@ -153,9 +156,9 @@ class Scan:
 
     def _check_untouched(self) -> None:
         """Make sure that no other scan has worked here before the output was locked."""
-        began, progress = bool(self.began.digest), self._job.progress
-        same = Checkpoint.load(progress) == self.began if progress.exists() else not began
-        if not same or (not began and _has_content(self._job.output)):
+        progress = self._job.progress
+        same = Checkpoint.load(progress) == self.began if progress.exists() else not self._goes_on
+        if not same or (not self._goes_on and _has_content(self._job.output)):
             raise ScanError(f"another scan has written to {self._job.output}")
 
     def _judge_all(
@@ -238,6 +241,25 @@ class Scan:
             bad_bytes=bad.tell(),
             counts=dict(self.counts),
         ).save(self._job.progress)
+
+
+def check_apart(job: Job, stream: BinaryIO) -> None:
+    """
+    Make sure that a scan does not write to what it reads, by whatever name or link.
+
+    Raises:
+        ScanError: It would.
+    """
+    try:
+        source = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return  # Not a file of the system's.
+    if not stat.S_ISREG(source.st_mode):
+        return
+    for path in (job.output, job.bad, job.progress):
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(source, path.stat()):
+                raise ScanError(f"{path} is the input itself; nothing was changed")
 
 
 def discard(job: Job) -> None:

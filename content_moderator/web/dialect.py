@@ -79,6 +79,10 @@ class ProblemSchema(Schema):
     errors_left_out = fields.Integer(metadata={"description": "How many more there are than errors says."})
 
 
+TITLES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+"""The words of RFC 9110, which Python has from 3.13 on."""
+
+
 def problem(failure: Failure, request_id: str) -> dict[str, Any]:
     """
     Make a problem document.
@@ -88,7 +92,7 @@ def problem(failure: Failure, request_id: str) -> dict[str, Any]:
     """
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(failure.status).phrase,
+        "title": TITLES.get(failure.status) or HTTPStatus(failure.status).phrase,
         "status": failure.status,
         "code": failure.code,
         "detail": failure.detail,

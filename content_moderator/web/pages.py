@@ -1,10 +1,13 @@
 """The pages for people: a page to try the service on, and the API's documentation."""
 
+import gzip
+from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from flask import Blueprint, Response, make_response, render_template, send_from_directory
+from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
 from content_moderator import __version__
 from content_moderator.web.header import CONTENT_SECURITY_POLICY
@@ -50,5 +53,19 @@ def static(name: str) -> Response:
     # In one piece: compressed in pieces the file would be left open, and the request's context entered again.
     response.direct_passthrough = False
     response.make_sequence()
+    response.close()
     response.headers["Cache-Control"] = "public, max-age=3600"
+    if current_state().settings.http.compress and response.status_code == HTTPStatus.OK:
+        response.headers.add("Vary", "Accept-Encoding")
+        if request.accept_encodings.best_match(["gzip"]):
+            # Once for all clients: the largest of them takes 30 ms.
+            response.set_data(_gzipped(folder / name))
+            response.headers["Content-Encoding"] = "gzip"
+            # The same for both encodings.
+            response.set_etag(response.get_etag()[0] or "", weak=True)
     return response
+
+
+@cache
+def _gzipped(path: Path) -> bytes:
+    return gzip.compress(path.read_bytes(), mtime=0)
