@@ -19,12 +19,6 @@ description = create_app(Settings()).test_client().get("/openapi.json").get_json
 schema = schemathesis.openapi.from_dict(description)
 
 
-@schema.hook
-def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case[Any]) -> bool:
-    """The old query parameter excludes a body, which no description can say."""
-    return "message" not in (case.query or {})
-
-
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with serving(

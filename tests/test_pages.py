@@ -1,7 +1,10 @@
 """The pages and the API's description."""
 
 import gzip
+import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -109,3 +112,40 @@ def test_files_are_compressed_once_for_all_clients(
         headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]},
     )
     assert again.status_code == 304
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            if key == "$ref":
+                yield below.rpartition("/")[2]
+            else:
+                yield from references(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from references(below)
+
+
+def test_clients_can_be_generated_from_the_description(client: FlaskClient) -> None:
+    """Each operation has a name, every schema is used, and the body of /classify is typed."""
+    document = client.get("/openapi.json").get_json()
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    names = [each["operationId"] for each in operations]
+    assert len(names) == len(set(names)) == 11
+    assert document["servers"][0]["url"] == "/"
+    schemas = document["components"]["schemas"]
+    used = set(references(document["paths"]))
+    while more := {name for each in used for name in references(schemas[each])} - used:
+        used |= more
+    assert used == set(schemas)
+    assert "x-limit" not in json.dumps(document)
+    body = document["paths"]["/classify"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    [name] = references(body)
+    for member, each in zip(("text", "message"), references(schemas[name]), strict=True):
+        typed = schemas[each]
+        assert typed["type"] == "object"
+        assert typed["required"] == [member]
+        assert typed["properties"].keys() == {member, "spans", "explain"}
+        assert typed["properties"][member]["type"] == "string"
+        assert typed["properties"][member]["maxLength"] == 20_480
+        assert typed["additionalProperties"] is False

@@ -124,17 +124,21 @@ class ProblemApi(Api):
         return answer_http_exception(error)
 
 
+FRAMEWORK_SCHEMAS: Final = ("Error", "PaginationMetadata")
+"""What flask-smorest describes for its own errors and pages, which are not used here."""
+
 OPENAPI: Final = {
     "API_TITLE": "content_moderator",
     "API_VERSION": __version__,
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "API_SPEC_OPTIONS": {
+        "servers": [{"url": "/", "description": "Where this description was read."}],
         "info": {
             "description": "How much a text contains of hate, violence, harassment, self-harm and "
             "sexual content, and what to do about it.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        }
+        },
     },
 }
 
@@ -159,6 +163,8 @@ def install_api(app: Flask, settings: Settings, *blueprints: StrictBlueprint) ->
     api = ProblemApi(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
+    for unused in FRAMEWORK_SCHEMAS:
+        api.spec.components.schemas.pop(unused, None)
     rules = {name: rule for blueprint in blueprints for name, rule in blueprint.rules.items()}
     refine(api.spec.components.schemas, rules, settings.http)
     schemes = SECURITY_SCHEMES[settings.auth.mode]

@@ -20,6 +20,7 @@ blueprint = StrictBlueprint("batch", __name__, description="Classify texts")
 
 @blueprint.route("/classify/batch", methods=["POST"])
 @blueprint.arguments(BatchSchema(), location="json")
+@blueprint.doc(operationId="classifyBatch")
 @blueprint.response(200, BatchAnswerSchema(), example=example.BATCH)
 @blueprint.failures(*ANSWERABLE)
 def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from flask import g, request
+from marshmallow import ValidationError
 
 from content_moderator import metrics
 from content_moderator.core.moderator import Moderator
@@ -12,8 +13,14 @@ from content_moderator.core.policy import Verdict
 from content_moderator.errors import FieldError, InvalidFieldsError
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
-from content_moderator.web.schemas import TextQuerySchema, TextSchema, VerdictSchema
+from content_moderator.web.description import ALTERNATIVES
+from content_moderator.web.schemas import TextSchema, VerdictSchema, check_text
 from content_moderator.web.state import current_state
+
+OLD_QUERY: Final = (
+    "As in the service that this one replaces, a request without a body may have its text in the query, as"
+    " `message`; new clients send a body."
+)
 
 _OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons", "policy")
 
@@ -21,19 +28,19 @@ blueprint = StrictBlueprint(
     "classify",
     __name__,
     description="Classify texts",
-    rules={"Text": {"oneOf": [{"required": ["text"]}, {"required": ["message"]}]}},
+    rules={"Text": {ALTERNATIVES: ["text", "message"]}},
 )
 
 
 @blueprint.route("/classify", methods=["POST"])
-@blueprint.arguments(TextQuerySchema(), location="query")
+@blueprint.doc(operationId="classify", description=OLD_QUERY)
 @blueprint.arguments(TextSchema(), location="json")
 @blueprint.response(200, VerdictSchema(), example=example.VERDICT)
 @blueprint.failures(*ANSWERABLE)
-def classify(query: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, Any]:
+def classify(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Score one text on nine labels and decide whether to allow, review or block it."""
     moderator = chosen_moderator()
-    text = the_text(query, body)
+    text = the_text(body)
     current_state().charge([text])
     answer: dict[str, Any] = {}
     if body.get("spans"):
@@ -93,16 +100,15 @@ def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
     return headers
 
 
-def the_text(query: Mapping[str, str], body: Mapping[str, Any]) -> str:
+def the_text(body: Mapping[str, Any]) -> str:
     """
-    Pick the one text of a request.
+    Pick the one text of a request, from its body or, as in the old contract, from its query.
 
     Raises:
-        InvalidFieldsError: There is none or more than one, or the query is not UTF-8.
+        InvalidFieldsError: There is none or more than one; or the one of the query cannot be judged.
     """
-    _check_query_encoding()
     given: list[str] = [body[name] for name in ("text", "message") if name in body]
-    given += query.values()
+    given += _query_texts()
     if not given:
         raise InvalidFieldsError([FieldError("Missing data for required field.", pointer="#/text")])
     if len(given) > 1:
@@ -110,13 +116,19 @@ def the_text(query: Mapping[str, str], body: Mapping[str, Any]) -> str:
     return given[0]
 
 
-def _check_query_encoding() -> None:
+def _query_texts() -> list[str]:
     """Werkzeug puts U+FFFD in the place of bytes that are not UTF-8; a changed text must not be judged."""
     try:
         parse_qsl(request.query_string.decode("ascii"), errors="strict")
+        texts = request.args.getlist("message")
+        for text in texts:
+            check_text(text)
+    except ValidationError as error:
+        raise InvalidFieldsError([FieldError(str(error.messages[0]), parameter="message")]) from error
     except ValueError as error:
         detail = FieldError("Must be percent-encoded UTF-8.", parameter="message")
         raise InvalidFieldsError([detail]) from error
+    return texts
 
 
 def record(texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:

@@ -199,6 +199,7 @@ class AnalyzeAnswerSchema(Schema):
 @blueprint.route("/v1alpha1/comments:analyze", methods=["POST"])
 @blueprint.arguments(QuerySchema(), location="query")
 @blueprint.arguments(AnalyzeRequestSchema(), location="json")
+@blueprint.doc(operationId="analyzeComment")
 @blueprint.response(200, AnalyzeAnswerSchema(), example=example.COMMENT)
 @blueprint.failures(*ANSWERABLE, dialect=GOOGLE)
 def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
@@ -230,7 +231,7 @@ def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any],
 
 
 @blueprint.route(PATH)
-@blueprint.doc(security=[])
+@blueprint.doc(operationId="discover", security=[])
 @blueprint.response(200, {"type": "object"}, description="A Google API discovery document.")
 @blueprint.failures(500)
 def discovery() -> Response:

@@ -1,10 +1,13 @@
 """What the API's description says beyond what the schemas' fields can: limits, and rules between fields."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from content_moderator.settings import HttpSettings
 from content_moderator.web.body import MAX_ITEMS
+
+ALTERNATIVES: Final = "x-alternatives"
+"""In a rule: of these members an object has exactly one. Each becomes a typed schema of its own."""
 
 LIMIT: Final = "x-limit"
 """Marks a part of a schema that a setting limits; its value is the setting's name."""
@@ -41,7 +44,10 @@ def refine(
         settings: The limits.
     """
     for name, rule in rules.items():
-        schemas[name].update(rule)
+        if ALTERNATIVES in rule:
+            _divide(schemas, name, rule[ALTERNATIVES])
+        else:
+            schemas[name].update(rule)
     for part in _parts(schemas):
         if LIMIT in part:
             limit = part.pop(LIMIT)
@@ -49,6 +55,21 @@ def refine(
                 part[_LIMITING[limit]] = getattr(settings, limit)
             elif settings.long_texts == "refuse":
                 part["maxLength"] = settings.max_text_chars
+
+
+def _divide(schemas: MutableMapping[str, Any], name: str, members: Sequence[str]) -> None:
+    """Describe an object with exactly one of some members by one schema for each of them."""
+    whole = schemas[name]
+    for member in members:
+        others = set(members) - {member}
+        properties = {key: dict(value) for key, value in whole["properties"].items() if key not in others}
+        schemas[_divided_name(name, member)] = whole | {"properties": properties, "required": [member]}
+    references = [{"$ref": f"#/components/schemas/{_divided_name(name, member)}"} for member in members]
+    schemas[name] = {"oneOf": references}
+
+
+def _divided_name(name: str, member: str) -> str:
+    return f"{name}As{member.capitalize()}"
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:

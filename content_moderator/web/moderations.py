@@ -150,6 +150,7 @@ class ModerationAnswerSchema(Schema):
 
 @blueprint.route("/v1/moderations", methods=["POST"])
 @blueprint.arguments(ModerationRequestSchema(), location="json")
+@blueprint.doc(operationId="createModeration")
 @blueprint.response(200, ModerationAnswerSchema(), example=example.moderation(UNSCORED))
 @blueprint.failures(*ANSWERABLE, dialect=OPENAI)
 def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:

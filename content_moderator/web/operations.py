@@ -11,7 +11,7 @@ blueprint = StrictBlueprint("operations", __name__, description="Operate the ser
 
 
 @blueprint.route("/healthcheck")
-@blueprint.doc(security=[])
+@blueprint.doc(operationId="healthcheck", security=[])
 @blueprint.response(200, StatusSchema)
 def healthcheck() -> dict[str, str]:
     """Tell that the process answers, as the service that this one replaces did."""
@@ -19,7 +19,7 @@ def healthcheck() -> dict[str, str]:
 
 
 @blueprint.route("/livez")
-@blueprint.doc(security=[])
+@blueprint.doc(operationId="livez", security=[])
 @blueprint.response(200, StatusSchema)
 def livez() -> dict[str, str]:
     """Tell that the process answers; restart it if it does not."""
@@ -27,7 +27,7 @@ def livez() -> dict[str, str]:
 
 
 @blueprint.route("/readyz")
-@blueprint.doc(security=[])
+@blueprint.doc(operationId="readyz", security=[])
 @blueprint.response(200, StatusSchema)
 @blueprint.alt_response(503, schema=StatusSchema, description="No classifier can answer; reason says why.")
 def readyz() -> tuple[dict[str, str], int]:
@@ -38,6 +38,7 @@ def readyz() -> tuple[dict[str, str], int]:
 
 
 @blueprint.route("/metrics")
+@blueprint.doc(operationId="metrics")
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
 def scrape() -> Response:
     """Give the metrics of all workers in Prometheus' text format."""

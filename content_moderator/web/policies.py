@@ -55,6 +55,7 @@ class PoliciesSchema(Schema):
 
 
 @blueprint.route("/policy")
+@blueprint.doc(operationId="policy")
 @blueprint.response(200, WholePolicySchema)
 @blueprint.failures(401, 403, 500)
 def own_policy() -> Mapping[str, Any]:
@@ -63,6 +64,7 @@ def own_policy() -> Mapping[str, Any]:
 
 
 @blueprint.route("/policies")
+@blueprint.doc(operationId="policies")
 @blueprint.response(200, PoliciesSchema)
 @blueprint.failures(401, 403, 500)
 def all_policies() -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import g
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, validate
+from marshmallow import Schema, ValidationError, fields, post_dump, validate
 
 from content_moderator.core.classification import is_probability
 from content_moderator.core.label import Label
@@ -43,22 +43,6 @@ def check_foreign_text(text: str, *, may_be_empty: bool = False) -> None:
         raise ValidationError("Must not be empty.")
     if http.long_texts == "refuse" and len(text) > http.max_text_chars:
         raise ValidationError(f"Must have at most {http.max_text_chars} characters; this has {len(text)}.")
-
-
-class TextQuerySchema(Schema):
-    """The old contract's query parameter."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-    message = fields.String(
-        validate=check_text,
-        metadata={
-            "description": "The text, as the service that this one replaces took it; then there is no body.",
-            "deprecated": True,
-            **TEXT,
-        },
-    )
 
 
 class TextSchema(Schema):
