@@ -238,7 +238,7 @@ def test_harmless_near_copies_are_answered_from_memory() -> None:
             cache_of(asking, one) is not None and cache_of(asking, other)["status"] != "miss"
             for one, other in pair
         )
-    assert served >= 0.9 * 2 * len(copies)
+    assert served >= 0.85 * 2 * len(copies)
 
 
 class Gate(Oracle):

@@ -1,7 +1,7 @@
 """The guard: which near copies may be answered like the text that they copy."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from content_moderator.cache.edit import changes, tokens_of
 from content_moderator.cache.fold import disguised, fold
 from content_moderator.cache.guard import Guard, Refusal
+from content_moderator.cache.near import NearCache
 from content_moderator.classifiers.embedded import EmbeddedClassifier
 from content_moderator.core.cleaning import clean
 from content_moderator.core.label import Label
@@ -46,9 +47,11 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
         pytest.param("See the lake at dawn", "See the lane at dawn", "words", id="two frequent words"),
         pytest.param("I did it at once", "I did not do it at once", "negation", id="negation"),
         pytest.param("We meet the therapist", "We meet the rapist", "words", id="space in a word"),
-        pytest.param("That was a hit, I say", "That was a $hit, I say", "words", id="sign for a letter"),
+        pytest.param(
+            "That was a hit, I say", "That was a $hit, I say", "punctuation", id="sign for a letter"
+        ),
         pytest.param("That was a duck, I say", "That was a d!ck, I say", "words", id="sign within a word"),
-        pytest.param("Tell me more \U0001f600 now", "Tell me more \U0001f52a now", "words", id="emoji"),
+        pytest.param("Tell me more \U0001f600 now", "Tell me more \U0001f52a now", "punctuation", id="emoji"),
         pytest.param("She turned 19 in May", "She turned 14 in May", "numbers", id="age"),
         pytest.param("Meet a 25yo in the park", "Meet a 15yo in the park", "numbers", id="age with letters"),
         pytest.param("Take 2 pills today", "Take 9 pills today", "numbers", id="dose"),
@@ -80,7 +83,10 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
             "Who're you waiting for", "Whore you waiting for", "weighed", id="apostrophe in a bad word"
         ),
         pytest.param(
-            "Nous allons embrasser ma tante", "Nous allons embraser ma tante", "words", id="another language"
+            "Nous allons embrasser ma tante",
+            "Nous allons embraser ma tante",
+            "language",
+            id="another language",
         ),
         pytest.param("Don't! Stop that noise", "Don't stop that noise", "negation", id="comma at a negation"),
         pytest.param("We meet at gate 12 now", "We meet at gate 22 now", None, id="number of a thing"),
@@ -88,7 +94,7 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
             "It is legal at 18 here", "It is legal at 14 here", "numbers", id="age without any word"
         ),
         pytest.param("She is 24 likes it so", "She is 14 likes it so", "numbers", id="age before a verb"),
-        pytest.param("It has 17 pages in all", "It has 170 pages in all", None, id="page of three figures"),
+        pytest.param("It has 170 pages in all", "It has 171 pages in all", None, id="page of three figures"),
         pytest.param(
             "I did it right at once", "I did n0t it right at once", "negation", id="negation in disguise"
         ),
@@ -108,7 +114,17 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
             "What a lovely shirt it is", "What a lovely shrt it is", "words", id="slip near a bad word"
         ),
         pytest.param("I don't know the way", "I dont know the way", None, id="apostrophe forgotten"),
-        pytest.param("Nice day, is it not", "nice   day is it not!!", None, id="punctuation, case, space"),
+        pytest.param("Nice day is it not", "nice   day is it not!!", None, id="end, case, space"),
+        pytest.param("Nice day, is it not", "Nice day is it not", "punctuation", id="a comma"),
+        pytest.param("Stop. It is late now", "Stop... It is late now", None, id="a doubled sign"),
+        pytest.param("He is a real man here", 'He is a "real" man here', "punctuation", id="quotation marks"),
+        pytest.param("You like it now?", "You like it now!", "punctuation", id="a question"),
+        pytest.param("We saw bill at noon", "We saw Bill at noon", "case", id="a name"),
+        pytest.param("We saw it at noon", "WE SAW IT AT NOON", None, id="all in capitals"),
+        pytest.param("He went home, thanks", "He went home, goodbye", "farewell", id="farewell for thanks"),
+        pytest.param("I was up for 12 hours", "I was up for 22 hours", "numbers", id="a number of anything"),
+        pytest.param("It is in room 12 now", "It is in room 24 now", None, id="twice the number of a room"),
+        pytest.param("Read Mark 19:18 again", "Read Mark 20:13 again", "numbers", id="a verse"),
         pytest.param("Hello all, bus 4 is late", "Hi all, bus 7 is late", None, id="greeting and number"),
         pytest.param("This is so good", "This is sooooo good", None, id="stretched"),
         pytest.param("The seat is 12A again", "The seat is 14A again", None, id="number with a letter"),
@@ -125,7 +141,7 @@ def test_rules(guard: Guard, one: str, other: str, refusal: Refusal | None) -> N
 
 
 def test_doubt_keeps_a_mild_answer_from_a_text_that_looks_bad(guard: Guard) -> None:
-    texts = "i will kill you, number 4", "i will kill you, number 5"
+    texts = "i will kill you in room 4", "i will kill you in room 5"
     assert guard.refusal(*texts, HARMLESS) == "doubt"
     assert guard.refusal(*texts, HARMFUL) is None
 
@@ -169,8 +185,10 @@ def test_scores_alone_would_not_do(embedded: EmbeddedClassifier) -> None:
 @pytest.mark.parametrize(
     ("text", "folded", "hides"),
     [
-        pytest.param("Good  MORNING\tto all ", "good morning to all", False, id="case and space"),
-        pytest.param("caf\u00e9 Stra\u00dfe", "caf\u00e9 strasse", False, id="letters of languages"),
+        pytest.param("Good  MORNING\tto all ", "good MORNING to all", False, id="case and space"),
+        pytest.param("GOOD MORNING TO ALL", "good morning to all", False, id="all in capitals"),
+        pytest.param("I saw it. It was Bill.", "i saw it. it was Bill.", False, id="beginnings"),
+        pytest.param("caf\u00e9 Stra\u00dfe", "caf\u00e9 Stra\u00dfe", False, id="letters of languages"),
         pytest.param("don\u2019t", "don't", False, id="apostrophe"),
         pytest.param("\ufeffhi \u2764\ufe0f", "hi \u2764", False, id="invisible between words"),
         pytest.param("k\u200bill", "kill", False, id="zero width in a word: the model sees it plain"),
@@ -185,9 +203,10 @@ def test_folding(text: str, folded: str, hides: bool) -> None:
     assert disguised(clean(text), folded) is hides
 
 
-def test_signs_that_may_be_letters_are_words() -> None:
+def test_signs_that_may_be_letters_are_told_from_punctuation() -> None:
     assert tokens_of('"so," he said: $hit - f*ck pen-is !diot end.') == [
-        *("so", "he", "said", "$", "hit", "f", "*", "ck", "pen", "-", "is", "!", "diot", "end")
+        *('"', "so", ".", '"', "he", "said", ".", "$", "hit", ".", "f", "*", "ck", "pen", "-~", "is"),
+        *("!~", "diot", "end"),
     ]
 
 
@@ -199,3 +218,38 @@ def test_a_greeting_counts_only_where_it_greets() -> None:
     assert greeting("the bus is late", "the bus is late many thanks") == [True]
     assert greeting("shoot them", "shoot them all") == [False]
     assert greeting("the good morning", "the good evening") == [False]
+
+
+def pairs_of(file: str) -> list[tuple[str, str]]:
+    lines = (DATA / file).read_text(encoding="utf-8").splitlines()
+    pairs = [line.split(" | ", 1) for line in lines if line and not line.startswith("#")]
+    return [(one.strip(), other.strip()) for one, other in pairs]
+
+
+def served(embedded: EmbeddedClassifier, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Give the pairs of which the second is answered like the first, which is all that is remembered."""
+    settings = SimilarCacheSettings(mode="on")
+    found = []
+    for pair in pairs:
+        near = NearCache(settings, Guard(embedded, embedded.lexicon, settings))
+        remembered, asked = (near.folded(clean(text)) for text in pair)
+        if remembered is None or asked is None:
+            continue
+        near.add(b"a key", remembered)
+        match = near.find(asked)
+        if match is not None and near.lets_pass(asked, match, HARMLESS):
+            found.append(pair)
+    return found
+
+
+def test_texts_that_others_wrote_do_not_slip_through(embedded: EmbeddedClassifier) -> None:
+    """Commas of address, full stops that move, capitals, codes, amounts, farewells, questions, languages."""
+    pairs = pairs_of("meaning_pairs.txt")
+    assert len(pairs) == 110
+    assert len(served(embedded, pairs)) <= len(pairs) / 15
+
+
+def test_plain_numbers_are_answered_from_memory(embedded: EmbeddedClassifier) -> None:
+    pairs = pairs_of("number_copies.txt")
+    assert len(pairs) == 60
+    assert len(served(embedded, pairs)) >= 0.8 * len(pairs)

@@ -39,7 +39,7 @@ def in_dictionary(word: str) -> bool:
 
 def mostly_words(tokens: Sequence[str]) -> bool:
     """Tell whether most of the words of a text are English, so that what is none is likely to be a slip."""
-    words = [token for token in tokens if token.isalpha()]
+    words = [token.lower() for token in tokens if token.isalpha()]
     return sum(map(is_word, words)) >= ENGLISH_SHARE * len(words)
 
 

@@ -7,26 +7,68 @@ from typing import Final
 
 from rapidfuzz.distance import Levenshtein
 
-from content_moderator.cache.dictionary import in_dictionary
+from content_moderator.cache.dictionary import word_set
 from content_moderator.core.text import normalise
 
 _TOKEN: Final = re.compile(r"[\w']+|[^\s\w]")
-_PUNCTUATION: Final = frozenset(
-    ".,;:!?\"'()[]{}-\u2013\u2014\u2026\u00ab\u00bb\u201c\u201d\u201e\u00bf\u00a1\u2022"
+
+_SIGNS: Final = str.maketrans(
+    {
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u2018\u2019\u201a", '"'),
+        **dict.fromkeys("\u2013\u2014\u2012\u2015", "-"),
+    }
 )
-_GLUE: Final = frozenset(".-'")
-"""Between two letters these may be part of a word that is written to be overlooked."""
+"""Quotation marks and dashes, of which each kind is one sign."""
+
+_PAUSES: Final = frozenset(".,;:!-")
+"""At the same place all of these are the same sign: a pause. A question mark is not."""
+
+_OPENERS: Final = word_set(
+    "well oh so yes wow ah sorry anyway however also then now today tomorrow maybe perhaps"
+)
+"""At the beginning of a sentence a pause behind these, or none, changes nothing."""
+
+_CLAUSES: Final = word_set(
+    """
+    and but so because which when while until where although though since i we he she they there
+    i'm i'll i've we'll we're
+    """
+)
+"""Before these, which begin a clause whatever stands there, a pause or none changes nothing."""
+
+_ASKING: Final = word_set("what when where which who how are is did do does can could may")
+"""A text that begins so is a question without its mark, too."""
+
+_AT_THE_END: Final = frozenset(".\u2022")
+"""What says nothing at the end of a text; a question mark does."""
+
+_GLUE: Final = frozenset(".-':!")
+"""Between two letters or figures these are part of a word, a number, or a word written to be overlooked."""
 
 _LEADING: Final = frozenset("!")
 """Before a letter this may be one."""
 
-_LEAD: Final = re.compile(
-    r"(?:(?:hi|hello|hey|hiya|howdy|greetings|dear|please|good (?:morning|afternoon|evening|day))"
-    r"(?: (?:there|all|everyone|everybody|folks|team|friends|again))* )+"
+_WORDS_OF_GREETING: Final = (
+    r"(?:hi|hello|hey|hiya|howdy|greetings|dear|please|thanks|thank you"
+    r"|good (?:morning|afternoon|evening|day))"
+    r"(?: (?:there|all|everyone|everybody|folks|team|friends|again))*"
 )
+_LEAD: Final = re.compile(rf"(?:{_WORDS_OF_GREETING}(?: \.)? )+")
 _TAIL: Final = re.compile(
-    r"(?: (?:(?:many )?thanks|thank you|(?:(?:best|kind) )?regards|cheers|bye|goodbye|please|pls|thx|ty))+$"
+    r"(?:(?: [.?])? (?:(?:many )?thanks(?: in advance)?|thank you|(?:(?:best|kind) )?regards|cheers|bye"
+    r"|goodbye|please|pls|thx|ty|sorry))+(?: \?)?$"
 )
+FAREWELLS: Final = frozenset({"bye", "goodbye", "goodby", "farewell", "adieu", "cheerio", "ciao"})
+"""Never the same as a greeting or thanks: where somebody says farewell, it may be for ever."""
+
+_CONTRACTIONS: Final = word_set(
+    """
+    dont doesnt didnt isnt arent wasnt werent cant couldnt wouldnt shouldnt wont havent hasnt hadnt mustnt im
+    ive youre youve theyre theyve weve thats whats heres theres wheres lets youll theyll itll thatll youd
+    theyd
+    """
+)
+"""Without their apostrophe they are no other word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +79,14 @@ class Change:
     Args:
         removed: Words and signs of the one that the other does not have.
         added: Those of the other.
-        is_greeting: Whether all of them belong to a greeting or a farewell.
+        is_greeting: Whether all of them belong to a greeting, or to thanks at the end.
+        place: Where in the one they stand, as a number of its words and signs.
     """
 
     removed: tuple[str, ...]
     added: tuple[str, ...]
     is_greeting: bool
+    place: int = 0
 
     @property
     def words(self) -> list[str]:
@@ -50,39 +94,87 @@ class Change:
         return [normalise(word) for word in (*self.removed, *self.added)]
 
     @property
-    def is_apostrophe(self) -> bool:
-        """Whether nothing but an apostrophe was forgotten: "dont", but not "hell" for "he'll"."""
-        bare = [token.replace("'", "") for token in self.removed]
-        same = bare == [token.replace("'", "") for token in self.added]
-        return same and not any(map(in_dictionary, bare))
+    def is_farewell(self) -> bool:
+        """Whether somebody says farewell in one of the two."""
+        return not FAREWELLS.isdisjoint((*self.removed, *self.added))
 
     @property
-    def words_that_may_weigh(self) -> list[str]:
-        """Those of the words that say something, each by itself."""
-        harmless = self.is_greeting or self.is_apostrophe
-        return [] if harmless else [word for word in self.words if word.isalpha()]
+    def has_signs(self) -> bool:
+        """Whether punctuation differs."""
+        return any(map(is_sign, (*self.removed, *self.added)))
+
+    @property
+    def is_case(self) -> bool:
+        """Whether nothing but capitals differ."""
+        return list(map(str.lower, self.removed)) == list(map(str.lower, self.added))
+
+    @property
+    def is_apostrophe(self) -> bool:
+        """Whether nothing but an apostrophe was forgotten: "dont", but not "hell" for "he'll"."""
+        bare = [token.replace("'", "").lower() for token in self.removed]
+        same = bare == [token.replace("'", "").lower() for token in self.added]
+        return same and _CONTRACTIONS.issuperset(bare)
+
+
+def is_sign(token: str) -> bool:
+    """Tell whether a token is punctuation, or another sign that is no word."""
+    return not any(map(str.isalnum, token))
 
 
 def tokens_of(folded: str) -> list[str]:
     """
     Give the words of a folded text, and every sign that may mean something.
 
-    Left out are white space and ordinary punctuation, unless it stands where it could be part of a word:
-    "$hit", "f*ck", "pen-is" and "!diot" have signs that count.
+    A sign that is written several times counts once. At the end only question marks, brackets and quotation
+    marks count. Signs between letters are told from those between words: "pen-is", "19:18", "!diot".
     """
-    found = []
-    for match in _TOKEN.finditer(folded):
+    found: list[str] = []
+    for match in _TOKEN.finditer(folded.translate(_SIGNS)):
         token, begin, end = match[0], *match.span()
+        if len(token) > 1 or token.isalnum():
+            found += _word_and_quotes(token)
+            continue
         before, behind = folded[begin - 1 : begin].isalnum(), folded[end : end + 1].isalnum()
-        if token not in _PUNCTUATION:
-            found.append(token if len(token) == 1 else token.strip("'") or token)
-        elif (token in _GLUE and before and behind) or (token in _LEADING and behind and not before):
-            found.append(token)
-    return found
+        if (token in _GLUE and before and behind) or (token in _LEADING and behind and not before):
+            # Another sign than the same one between words.
+            found.append(f"{token}~")
+        else:
+            sign = "." if token in _PAUSES else token
+            if found[-1:] != [sign]:
+                found.append(sign)
+    asks = False
+    while found and (found[-1] in _AT_THE_END or found[-1] == "?"):
+        asks = found.pop() == "?" or asks
+    asks = asks and "".join(found[_lead(found) :][:1]).lower() not in _ASKING
+    return [*_without_idle_pauses(found), *["?"] * asks]
+
+
+def _without_idle_pauses(signs_and_words: Sequence[str]) -> Iterator[str]:
+    """Leave out the pauses that change nothing, whether they are written or not."""
+    beginning = True
+    opener = False
+    for each, behind in zip(signs_and_words, [*signs_and_words[1:], ""], strict=False):
+        if each == "." and (opener or behind.lower() in _CLAUSES):
+            opener, beginning = False, True
+            continue
+        opener = beginning and each.lower() in _OPENERS
+        beginning = each in {".", "?"}
+        yield each
+
+
+def _word_and_quotes(token: str) -> Iterator[str]:
+    """Tell an apostrophe inside a word from one that quotes it, or makes a plural of it."""
+    bare = token.strip("'")
+    if token.startswith("'"):
+        yield "'"
+    if bare:
+        yield bare
+        if token.endswith("'"):
+            yield "'"
 
 
 def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Change]:
-    """Find where two lists of words differ."""
+    """Find where two lists of words and signs differ."""
     lead = _lead(old), _lead(new)
     tail = len(old) - _tail(old), len(new) - _tail(new)
     for edit in Levenshtein.opcodes(old, new):
@@ -94,16 +186,16 @@ def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Change]:
             for side, (begin, end) in enumerate(spans)
         )
         (begin, end), (first, behind) = spans
-        yield Change(tuple(old[begin:end]), tuple(new[first:behind]), greeting)
+        yield Change(tuple(old[begin:end]), tuple(new[first:behind]), greeting, begin)
 
 
 def _lead(tokens: Sequence[str]) -> int:
-    """Count the words of the greeting at the beginning."""
-    found = _LEAD.match(" ".join(tokens[:12]) + " ")
+    """Count the words and signs of the greeting at the beginning."""
+    found = _LEAD.match(" ".join(tokens[:12]).lower() + " ")
     return found[0].count(" ") if found else 0
 
 
 def _tail(tokens: Sequence[str]) -> int:
-    """Count the words of the farewell at the end."""
-    found = _TAIL.search(" " + " ".join(tokens[-12:]))
+    """Count the words and signs of the thanks at the end."""
+    found = _TAIL.search(" " + " ".join(tokens[-12:]).lower())
     return found[0].count(" ") if found else 0

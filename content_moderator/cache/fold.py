@@ -1,10 +1,15 @@
-"""What two texts are compared by: the text without case and superfluous space."""
+"""What two texts are compared by: the text without superfluous space, and with case only where it tells."""
 
+import re
 from typing import Final
 
 from content_moderator.core.text import WORD, compose, confusables, mostly_latin
 
 _APOSTROPHES: Final = str.maketrans("\u2018\u2019\u02bc", "'''")
+
+# The first word of a text or a sentence; and "I", which is always a capital or, in haste, never.
+_BEGINNING: Final = re.compile(r"(?:^|(?<=[.!?] )|(?<=\"))[^\W\d_][^\W\d_]*+(?!\w)")
+_I: Final = re.compile(r"\bI\b(?!\.\w)")
 
 
 def fold(text: str) -> str:
@@ -12,12 +17,17 @@ def fold(text: str) -> str:
     Fold a cleaned text for comparison.
 
     Returns:
-        It in Unicode NFKC and without case, typographic apostrophes made plain, and each run of white space
-        one space.
+        It in Unicode NFKC, typographic apostrophes made plain, and each run of white space one space. Case is
+        kept where it may make another word: of "Bill" inside a sentence, but neither at its beginning nor in
+        a text that is all in capitals.
     """
     if not text.isascii():
-        text = compose(text.translate(_APOSTROPHES)).casefold()
-    return " ".join(text.lower().split())
+        text = compose(text.translate(_APOSTROPHES))
+    text = " ".join(text.split())
+    if not any(map(str.islower, text)):
+        return text.lower()
+    text = _I.sub("i", text)
+    return _BEGINNING.sub(lambda word: word[0].lower(), text)
 
 
 def disguised(text: str, folded: str) -> bool:
@@ -33,7 +43,7 @@ def disguised(text: str, folded: str) -> bool:
     """
     if text.isascii():
         return False
-    words = WORD.findall(folded)
+    words = WORD.findall(folded.casefold())
     if WORD.findall(text.translate(_APOSTROPHES).casefold()) != words:
         return True
     lookalikes = confusables()

@@ -14,21 +14,26 @@ from typing import Final, Literal, get_args
 
 from content_moderator import metrics
 from content_moderator.cache.dictionary import mostly_words
-from content_moderator.cache.edit import Change, changes, tokens_of
+from content_moderator.cache.edit import Change, changes, is_sign, tokens_of
 from content_moderator.cache.number import numbers_alike, numbers_in
-from content_moderator.cache.slip import HARMFUL, Hazards, is_slip
-from content_moderator.core.classification import Classification, Classifier, succeeded
-from content_moderator.core.label import HARMS, Label
+from content_moderator.cache.slip import HARMFUL, Hazards, is_slip, is_spelling
+from content_moderator.core.classification import Classifier, succeeded
+from content_moderator.core.label import Label
 from content_moderator.settings import SimilarCacheSettings
 
-Refusal = Literal["negation", "weighed", "words", "numbers", "scores", "doubt"]
+Refusal = Literal[
+    "language",
+    "negation",
+    "punctuation",
+    "case",
+    "farewell",
+    "weighed",
+    "words",
+    "numbers",
+    "scores",
+    "doubt",
+]
 REFUSALS: Final = get_args(Refusal)
-
-WEIGHED: Final = 0.35
-"""Probability of any violation from which on a word by itself weighs; one never seen gets about 0.15."""
-
-WEIGHED_FOR_A_LABEL: Final = 0.8
-"""The same for a single label: about words by themselves these are less sure."""
 
 DOUBTFUL: Final = 0.5
 """Probability of any violation from which on the embedded model's doubt about a text counts."""
@@ -73,15 +78,17 @@ class Guard:
         return refused
 
     def _refusal(self, text: str, remembered: str, answer: Mapping[Label, float]) -> Refusal | None:
+        if text == remembered:
+            return None
         new, old = tokens_of(text), tokens_of(remembered)
+        if not (mostly_words(old) and mostly_words(new)):
+            return "language"
         if self._negations(text) != self._negations(remembered):
             return "negation"
-        words: list[str] = []
         for change in changes(old, new):
-            if refused := self._refusal_of(change, old, new):
+            if refused := self._refusal_of(change, old):
                 return refused
-            words += change.words_that_may_weigh
-        return self._refusal_by_scores(text, remembered, words, answer)
+        return self._refusal_by_scores(text, remembered, answer)
 
     def _negations(self, text: str) -> list[tuple[str, ...]]:
         """
@@ -95,39 +102,44 @@ class Guard:
         return [
             (_NOT_PUNCTUATION.sub("", before), bare, _NOT_PUNCTUATION.sub("", behind))
             for word, before, behind in zip(words, between, between[1:], strict=False)
-            if self._lexicon.get(bare := word.replace("'", "")) == "negator"
+            if self._lexicon.get(bare := word.replace("'", "").lower()) == "negator"
         ]
 
-    def _refusal_of(self, change: Change, old: list[str], new: list[str]) -> Refusal | None:
+    def _refusal_of(self, change: Change, old: list[str]) -> Refusal | None:
         """Look at one change by itself, without a model."""
+        if change.is_farewell:
+            return "farewell"
         if change.is_greeting or change.is_apostrophe:
             return None
+        by_form = _refusal_by_form(change) or self._refusal_by_class(change)
+        return by_form or self._refusal_by_pairs(change, old)
+
+    def _refusal_by_class(self, change: Change) -> Refusal | None:
         kinds = {self._lexicon.get(word.replace("'", "")) for word in change.words}
         kinds |= {self._lexicon.get(word) for word in change.words}
         if "negator" in kinds:
             return "negation"
-        if kinds & _TELLING:
-            return "weighed"
+        return "weighed" if kinds & _TELLING else None
+
+    def _refusal_by_pairs(self, change: Change, old: list[str]) -> Refusal | None:
         if len(change.removed) != len(change.added):
             return "words"
-        pairs = zip(change.removed, change.added, strict=True)
-        refusals = (self._refusal_of_pair(before, after, old, new) for before, after in pairs)
+        pairs = enumerate(zip(change.removed, change.added, strict=True), change.place)
+        refusals = (self._refusal_of_pair(before, after, old, place) for place, (before, after) in pairs)
         return next(filter(None, refusals), None)
 
-    def _refusal_of_pair(self, before: str, after: str, old: list[str], new: list[str]) -> Refusal | None:
+    def _refusal_of_pair(self, before: str, after: str, old: list[str], place: int) -> Refusal | None:
+        before, after = before.lower(), after.lower()
         numbers = numbers_in(before, after)
         if numbers and not any(map(self._hazards.spelled_by, (before, after))):
-            alike = numbers_alike(*numbers, old, new) and not self._settings.guard_digits
+            alike = numbers_alike(*numbers, old, place) and not self._settings.guard_digits
             return None if alike else "numbers"
-        slip = is_slip(before, after, self._hazards) and mostly_words(old)
-        return None if slip else "words"
+        if is_spelling(before, after) and before not in self._hazards and after not in self._hazards:
+            return None
+        return None if is_slip(before, after, self._hazards) else "words"
 
-    def _refusal_by_scores(
-        self, text: str, remembered: str, words: list[str], answer: Mapping[Label, float]
-    ) -> Refusal | None:
-        new, old, *rest = succeeded(self._judge.classify([text, remembered, *words]))
-        if any(map(_weighs, rest)):
-            return "weighed"
+    def _refusal_by_scores(self, text: str, remembered: str, answer: Mapping[Label, float]) -> Refusal | None:
+        new, old = succeeded(self._judge.classify([text, remembered]))
         if any(abs(new.scores[label] - old.scores[label]) > self._settings.guard_delta for label in Label):
             return "scores"
         if new.unsafe >= DOUBTFUL > 1 - answer[Label.OK]:
@@ -135,5 +147,7 @@ class Guard:
         return None
 
 
-def _weighs(word: Classification) -> bool:
-    return word.unsafe >= WEIGHED or max(word.scores[label] for label in HARMS) >= WEIGHED_FOR_A_LABEL
+def _refusal_by_form(change: Change) -> Refusal | None:
+    if change.has_signs:
+        return "punctuation" if all(map(is_sign, (*change.removed, *change.added))) else "words"
+    return "case" if change.is_case else None

@@ -10,7 +10,7 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import OSA, Editop, Levenshtein
 
-from content_moderator.cache.dictionary import in_dictionary, is_word
+from content_moderator.cache.dictionary import in_dictionary, is_word, word_set
 
 HARMFUL: Final = frozenset({"aversion", "dehumanise", "insult", "selfharm", "violence"})
 """Classes of the embedded model's lexicon whose words harm."""
@@ -35,6 +35,11 @@ def _beside() -> dict[str, str]:
 
 
 _BESIDE: Final = defaultdict(str, _beside())
+_DRAWN_OUT: Final = word_set(
+    "so no yes very really too please hi hey hello oh wow aw long late good great much sooner"
+)
+"""What people draw out without meaning anything else."""
+
 _STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
 
 
@@ -69,6 +74,25 @@ class Hazards:
         )
 
 
+_SPELLINGS: Final = (
+    ("our", "or"), ("is", "iz"), ("ys", "yz"), ("re", "er"), ("ogue", "og"), ("ence", "ense"), ("ll", "l"),
+    ("grey", "gray"),
+)  # fmt: skip
+
+
+def is_spelling(one: str, other: str) -> bool:
+    """Tell whether two words are one in British and American spelling: "favourite" and "favorite"."""
+    if not (in_dictionary(one) and in_dictionary(other)) or min(len(one), len(other)) <= _SHORT_CHARS:
+        return False
+    pairs = ((one, other), (other, one))
+    return any(
+        word.replace(british, american) == variant
+        for british, american in _SPELLINGS
+        for word, variant in pairs
+        if british in word and len(word) > len(british) + 2
+    )
+
+
 def is_slip(one: str, other: str, hazards: Hazards) -> bool:
     """
     Tell whether one of two words is but a slip of the pen for the other.
@@ -84,7 +108,7 @@ def is_slip(one: str, other: str, hazards: Hazards) -> bool:
     if not all(word.isascii() and word.isalpha() for word in (one, other)):
         return False
     if _STRETCHED.search(one + " " + other):
-        return _is_stretched(one, other, hazards)
+        return _is_stretched(one, other)
     known = [is_word(word) for word in (one, other)]
     if sum(known) != 1:
         return False
@@ -92,13 +116,10 @@ def is_slip(one: str, other: str, hazards: Hazards) -> bool:
     return _is_slip_for(slip, word) and word not in hazards and not hazards.near(slip, word)
 
 
-def _is_stretched(one: str, other: str, hazards: Hazards) -> bool:
-    """Tell whether one word was drawn out of the other, and could be of no third: "sooo", but not "asss"."""
+def _is_stretched(one: str, other: str) -> bool:
+    """Tell whether one word was drawn out of the other, and may be: "sooo", but not "weeell" or "biiig"."""
     short, long = sorted((one, other), key=len)
-    meant = {_STRETCHED.sub(letters, long) for letters in (r"\1", r"\1\1")}
-    return short in meant and not any(
-        hazards.near(word, short) or (word != short and in_dictionary(word)) for word in meant
-    )
+    return short in _DRAWN_OUT and short in {_STRETCHED.sub(letters, long) for letters in (r"\1", r"\1\1")}
 
 
 def _is_slip_for(slip: str, word: str) -> bool:
