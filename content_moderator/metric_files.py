@@ -7,6 +7,7 @@ this process alone and do not show in /metrics, and a line in the log says so.
 """
 
 import contextlib
+import errno
 import mmap
 import os
 from collections.abc import Callable
@@ -77,7 +78,7 @@ class AllocatedDict(mmap_dict.MmapedDict):
         while needed > capacity:
             capacity *= 2
         if capacity > self._capacity:
-            os.posix_fallocate(self._f.fileno(), 0, capacity)
+            _take_room(self._f.fileno(), capacity)
             self._m = mmap.mmap(self._f.fileno(), capacity)
             self._capacity = capacity
 
@@ -94,7 +95,7 @@ def _allocate(path: Path) -> None:
     fresh = path.with_name(f"{path.name}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, INITIAL_BYTES)
+        _take_room(descriptor, INITIAL_BYTES)
         fresh.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
@@ -102,6 +103,23 @@ def _allocate(path: Path) -> None:
         raise
     finally:
         os.close(descriptor)
+
+
+def _take_room(descriptor: int, size: int) -> None:
+    """
+    Make a file so large, with room on the disk for all of it.
+
+    Raises:
+        OSError: There is none.
+    """
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except (AttributeError, OSError) as error:
+        # Neither every system nor every file system has it.
+        if getattr(error, "errno", None) not in {None, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+            raise
+        missing = size - os.fstat(descriptor).st_size
+        os.pwrite(descriptor, bytes(missing), size - missing)
 
 
 def install(values: Any) -> None:

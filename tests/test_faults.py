@@ -72,6 +72,13 @@ def changed(label: str, score: object) -> Step:
     return Step(body=json.dumps(body).encode())
 
 
+def chunks(written: bytes) -> Step:
+    return Step(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + written)
+
+
+WHOLE = b"".join(GOOD.encode())
+
+
 @dataclass(frozen=True)
 class Row:
     """A fault, and what must come of it."""
@@ -149,8 +156,65 @@ ROWS = {
     ),
     "503 in plain text": Row((Step(503, b"Service Unavailable"),), 503, UNAVAILABLE, 3, (5, 5)),
     "504": Row((Step(504, HTML),), 503, UNAVAILABLE, 3, (5, 5)),
+    "102, then the answer": Row((Step(raw=b"HTTP/1.1 102 Processing\r\n\r\n" + WHOLE),), 200, None, 1),
+    "103 with headers, then the answer": Row(
+        (Step(raw=b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + WHOLE),), 200, None, 1
+    ),
+    "interim answers without end": Row(
+        (Step(raw=b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200 + WHOLE),), 503, UNAVAILABLE, 3, (5, 5)
+    ),
+    "101": Row((Step(101),), 502, BAD_REPLY, 1),
+    "201": Row((reply(NINE, status=201),), 502, BAD_REPLY, 1),
+    "204": Row((Step(204),), 502, BAD_REPLY, 1),
+    "205": Row((Step(205),), 502, BAD_REPLY, 1),
+    "206": Row((reply(NINE, status=206),), 502, BAD_REPLY, 1),
+    "301 to nowhere": Row((Step(301),), 502, BAD_REPLY, 1),
+    "302 to what is no URL": Row((Step(302, headers=[("Location", "http://[")]),), 502, BAD_REPLY, 1),
+    "302 with an endless body": Row(
+        (Step(302, b"x" * 500_000, headers=[("Location", "http://127.0.0.1:1/")]),), 502, BAD_REPLY, 1
+    ),
+    "304": Row((Step(304),), 502, BAD_REPLY, 1),
+    "408": Row((Step(408),), 503, UNAVAILABLE, 3, (5, 5)),
+    "418": Row((Step(418),), 502, "classifier_refused_request", 1),
+    "451": Row((Step(451),), 502, "classifier_refused_request", 1),
+    "507": Row((Step(507),), 503, UNAVAILABLE, 3, (5, 5)),
+    "599": Row((Step(599),), 503, UNAVAILABLE, 3, (5, 5)),
+    "999": Row((Step(999),), 503, UNAVAILABLE, 3, (5, 5)),
+    "not HTTP": Row((Step(raw=b"hello\r\n\r\n"),), 503, UNAVAILABLE, 3, (5, 5)),
+    "HTTP/3": Row((Step(raw=b"HTTP/3 200 OK\r\n\r\n[]"),), 503, UNAVAILABLE, 3, (5, 5)),
+    "a status of letters": Row((Step(raw=b"HTTP/1.1 OK\r\n\r\n[]"),), 503, UNAVAILABLE, 3, (5, 5)),
+    "a long status line": Row(
+        (Step(raw=b"HTTP/1.1 200 " + b"x" * 70_000 + b"\r\n\r\n[]"),), 503, UNAVAILABLE, 3, (5, 5)
+    ),
+    "very many headers": Row(
+        (Step(raw=b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 200 + b"\r\n[]"),), 503, UNAVAILABLE, 3, (5, 5)
+    ),
+    "a long header": Row(
+        (Step(raw=b"HTTP/1.1 200 OK\r\nX-A: " + b"b" * 80_000 + b"\r\n\r\n[]"),), 503, UNAVAILABLE, 3, (5, 5)
+    ),
+    "a chunk of -5": Row((chunks(b"-5\r\nabc\r\n0\r\n\r\n"),), 503, UNAVAILABLE, 3, (5, 5)),
+    "a chunk of letters": Row((chunks(b"zz\r\nabc\r\n0\r\n\r\n"),), 503, UNAVAILABLE, 3, (5, 5)),
+    "a chunk of very many digits": Row((chunks(b"f" * 99 + b"\r\nabc"),), 503, UNAVAILABLE, 3, (5, 5)),
+    "a chunk that ends elsewhere": Row((chunks(b"2\r\n[]XX0\r\n\r\n"),), 503, UNAVAILABLE, 3, (5, 5)),
+    "chunks that are cut": Row(
+        (Step(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[[", cut_at=55),),
+        503,
+        UNAVAILABLE,
+        3,
+        (5, 5),
+    ),
+    "deep JSON": Row((Step(body=b"[" * 9000),), 502, BAD_REPLY, 1),
+    "JSON of another encoding": Row((Step(body="[]".encode("utf-16")),), 502, BAD_REPLY, 1),
+    "a label twice": Row((reply([*NINE[:8], NINE[0]]),), 502, BAD_REPLY, 1),
+    "a tenth label": Row((reply([*NINE, {"label": "X", "score": 0.0}]),), 502, BAD_REPLY, 1),
+    "a score of true": Row((changed("H", True),), 502, BAD_REPLY, 1),
+    "a score of null": Row((changed("H", None),), 502, BAD_REPLY, 1),
     "recovers": Row((Step(500), Step(cut_at=0), GOOD), 200, None, 3),
 }
+
+
+def test_table_is_long_enough() -> None:
+    assert len(ROWS) >= 70
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))

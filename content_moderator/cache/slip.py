@@ -74,22 +74,30 @@ class Hazards:
         )
 
 
-_SPELLINGS: Final = (
-    ("our", "or"), ("is", "iz"), ("ys", "yz"), ("re", "er"), ("ogue", "og"), ("ence", "ense"), ("ll", "l"),
-    ("grey", "gray"),
-)  # fmt: skip
+_SPELLINGS: Final = tuple(
+    (re.compile(british), american)
+    for british, american in (
+        (r"(?<=[a-z]{3})our", "or"),
+        (r"(?<=[a-z]{3})is(?=e|ing|ation)", "iz"),
+        (r"ys(?=e|ing)", "yz"),
+        (r"(?<=[bt])re(?=s?$)", "er"),
+        (r"ogue(?=s?$)", "og"),
+        (r"(?<=[a-z]{2})ence(?=s?$)", "ense"),
+        (r"(?<=[a-z]e)ll(?=ed$|ing$|ers?$)", "l"),
+        (r"grey", "gray"),
+    )
+)
+"""What British spelling has for American."""
 
 
 def is_spelling(one: str, other: str) -> bool:
     """Tell whether two words are one in British and American spelling: "favourite" and "favorite"."""
-    if not (in_dictionary(one) and in_dictionary(other)) or min(len(one), len(other)) <= _SHORT_CHARS:
+    if not (in_dictionary(one) and in_dictionary(other)):
         return False
-    pairs = ((one, other), (other, one))
     return any(
-        word.replace(british, american) == variant
+        british.sub(american, word) == variant
         for british, american in _SPELLINGS
-        for word, variant in pairs
-        if british in word and len(word) > len(british) + 2
+        for word, variant in ((one, other), (other, one))
     )
 
 
