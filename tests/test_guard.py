@@ -117,6 +117,20 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
         pytest.param("Nice day is it not", "nice   day is it not!!", None, id="end, case, space"),
         pytest.param("Nice day, is it not", "Nice day is it not", "punctuation", id="a comma"),
         pytest.param("Stop. It is late now", "Stop... It is late now", None, id="a doubled sign"),
+        pytest.param("I am late, but I come", "I am late but I come", None, id="a pause before a joiner"),
+        pytest.param(
+            "I run, and they, so we all do",
+            "I run and they so we all do",
+            "punctuation",
+            id="two pauses, each before a joiner",
+        ),
+        pytest.param("On the list: Martin", "On the list, Martin", "punctuation", id="a colon"),
+        pytest.param("Next stop: the old park", "Next stop the old park", None, id="a title"),
+        pytest.param("I saw it was raining", "I saw It was raining", None, id="a pronoun"),
+        pytest.param("We meet on May 21 here", "We meet on May 22 here", None, id="a day"),
+        pytest.param(
+            "The page is report21", "The page is report22", None, id="a number in one with its thing"
+        ),
         pytest.param("He is a real man here", 'He is a "real" man here', "punctuation", id="quotation marks"),
         pytest.param("You like it now?", "You like it now!", "punctuation", id="a question"),
         pytest.param("We saw bill at noon", "We saw Bill at noon", "case", id="a name"),
@@ -205,7 +219,7 @@ def test_folding(text: str, folded: str, hides: bool) -> None:
 
 def test_signs_that_may_be_letters_are_told_from_punctuation() -> None:
     assert tokens_of('"so," he said: $hit - f*ck pen-is !diot end.') == [
-        *('"', "so", ".", '"', "he", "said", ".", "$", "hit", ".", "f", "*", "ck", "pen", "-~", "is"),
+        *('"', "so", ",", '"', "he", "said", ":", "$", "hit", "-", "f", "*", "ck", "pen", "-~", "is"),
         *("!~", "diot", "end"),
     ]
 
@@ -242,11 +256,20 @@ def served(embedded: EmbeddedClassifier, pairs: Sequence[tuple[str, str]]) -> li
     return found
 
 
-def test_texts_that_others_wrote_do_not_slip_through(embedded: EmbeddedClassifier) -> None:
+@pytest.mark.parametrize(
+    ("file", "count", "most"),
+    [
+        pytest.param("meaning_pairs.txt", 110, 0, id="written without knowledge of the rules"),
+        pytest.param("meaning_pairs_informed.txt", 90, 3, id="written against the rules"),
+    ],
+)
+def test_texts_that_others_wrote_do_not_slip_through(
+    embedded: EmbeddedClassifier, file: str, count: int, most: int
+) -> None:
     """Commas of address, full stops that move, capitals, codes, amounts, farewells, questions, languages."""
-    pairs = pairs_of("meaning_pairs.txt")
-    assert len(pairs) == 110
-    assert len(served(embedded, pairs)) <= len(pairs) / 15
+    pairs = pairs_of(file)
+    assert len(pairs) == count
+    assert len(served(embedded, pairs)) <= most
 
 
 def test_plain_numbers_are_answered_from_memory(embedded: EmbeddedClassifier) -> None:

@@ -20,26 +20,27 @@ _SIGNS: Final = str.maketrans(
 )
 """Quotation marks and dashes, of which each kind is one sign."""
 
-_PAUSES: Final = frozenset(".,;:!-")
-"""At the same place all of these are the same sign: a pause. A question mark is not."""
+_KINDS: Final = {"!": ".", ";": ","}
+"""Signs that say the same. Colons and dashes are signs of their own: what comes behind is named by them."""
 
-_OPENERS: Final = word_set(
-    "well oh so yes wow ah sorry anyway however also then now today tomorrow maybe perhaps"
-)
-"""At the beginning of a sentence a pause behind these, or none, changes nothing."""
+_PAUSES: Final = frozenset({".", ","})
 
-_CLAUSES: Final = word_set(
-    """
-    and but so because which when while until where although though since i we he she they there
-    i'm i'll i've we'll we're
-    """
-)
-"""Before these, which begin a clause whatever stands there, a pause or none changes nothing."""
+_EXCHANGED: Final = (_PAUSES, frozenset({",", "-"}))
+"""Pauses of which one may stand for the other."""
 
-_ASKING: Final = word_set("what when where which who how are is did do does can could may")
+_OPENERS: Final = word_set("well oh so yes wow ah anyway however also")
+"""At the beginning of a text a pause behind these, or none, changes nothing."""
+
+_TITLES: Final = re.compile(r"(?:one more thing|next stop|(?:a )?(?:note|reminder)|ps|fyi) ")
+"""At the beginning of a text a colon behind these, or none, changes nothing."""
+
+_JOINERS: Final = word_set("and but so")
+"""Before these a pause, or none, changes nothing."""
+
+_ASKING: Final = word_set("are is did can could")
 """A text that begins so is a question without its mark, too."""
 
-_AT_THE_END: Final = frozenset(".\u2022")
+_AT_THE_END: Final = frozenset(".,:-\u2022")
 """What says nothing at the end of a text; a question mark does."""
 
 _GLUE: Final = frozenset(".-':!")
@@ -53,9 +54,9 @@ _WORDS_OF_GREETING: Final = (
     r"|good (?:morning|afternoon|evening|day))"
     r"(?: (?:there|all|everyone|everybody|folks|team|friends|again))*"
 )
-_LEAD: Final = re.compile(rf"(?:{_WORDS_OF_GREETING}(?: \.)? )+")
+_LEAD: Final = re.compile(rf"(?:{_WORDS_OF_GREETING}(?: [.,])? )+")
 _TAIL: Final = re.compile(
-    r"(?:(?: [.?])? (?:(?:many )?thanks(?: in advance)?|thank you|(?:(?:best|kind) )?regards|cheers|bye"
+    r"(?:(?: [.,?])? (?:(?:many )?thanks(?: in advance)?|thank you|(?:(?:best|kind) )?regards|cheers|bye"
     r"|goodbye|please|pls|thx|ty|sorry))+(?: \?)?$"
 )
 FAREWELLS: Final = frozenset({"bye", "goodbye", "goodby", "farewell", "adieu", "cheerio", "ciao"})
@@ -81,12 +82,14 @@ class Change:
         added: Those of the other.
         is_greeting: Whether all of them belong to a greeting, or to thanks at the end.
         place: Where in the one they stand, as a number of its words and signs.
+        is_idle: Whether it is a pause that says the same as another, or as none, if no other one has changed.
     """
 
     removed: tuple[str, ...]
     added: tuple[str, ...]
     is_greeting: bool
     place: int = 0
+    is_idle: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -139,27 +142,20 @@ def tokens_of(folded: str) -> list[str]:
             # Another sign than the same one between words.
             found.append(f"{token}~")
         else:
-            sign = "." if token in _PAUSES else token
-            if found[-1:] != [sign]:
-                found.append(sign)
+            _add_sign(found, _KINDS.get(token, token))
     asks = False
     while found and (found[-1] in _AT_THE_END or found[-1] == "?"):
         asks = found.pop() == "?" or asks
     asks = asks and "".join(found[_lead(found) :][:1]).lower() not in _ASKING
-    return [*_without_idle_pauses(found), *["?"] * asks]
+    return [*found, *["?"] * asks]
 
 
-def _without_idle_pauses(signs_and_words: Sequence[str]) -> Iterator[str]:
-    """Leave out the pauses that change nothing, whether they are written or not."""
-    beginning = True
-    opener = False
-    for each, behind in zip(signs_and_words, [*signs_and_words[1:], ""], strict=False):
-        if each == "." and (opener or behind.lower() in _CLAUSES):
-            opener, beginning = False, True
-            continue
-        opener = beginning and each.lower() in _OPENERS
-        beginning = each in {".", "?"}
-        yield each
+def _add_sign(found: list[str], sign: str) -> None:
+    if sign == "," and found[-1:] == ["."]:
+        # "!," is a comma.
+        found[-1] = sign
+    elif found[-1:] != [sign]:
+        found.append(sign)
 
 
 def _word_and_quotes(token: str) -> Iterator[str]:
@@ -186,7 +182,20 @@ def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Change]:
             for side, (begin, end) in enumerate(spans)
         )
         (begin, end), (first, behind) = spans
-        yield Change(tuple(old[begin:end]), tuple(new[first:behind]), greeting, begin)
+        idle = (
+            {*old[begin:end], *new[first:behind]} in _EXCHANGED and end - begin == behind - first == 1
+        ) or (_is_idle(old, begin, end) if first == behind else begin == end and _is_idle(new, first, behind))
+        yield Change(tuple(old[begin:end]), tuple(new[first:behind]), greeting, begin, idle)
+
+
+def _is_idle(tokens: Sequence[str], begin: int, end: int) -> bool:
+    """Tell whether all there is from *begin* on is a pause that need not be there."""
+    if tokens[begin:end] == [":"]:
+        return _TITLES.fullmatch(" ".join(tokens[:begin]).lower() + " ") is not None
+    if end - begin != 1 or tokens[begin] not in _PAUSES:
+        return False
+    joins = "".join(tokens[end : end + 1]).lower() in _JOINERS
+    return joins or (begin == 1 and tokens[0].lower() in _OPENERS)
 
 
 def _lead(tokens: Sequence[str]) -> int:

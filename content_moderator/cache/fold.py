@@ -7,9 +7,15 @@ from content_moderator.core.text import WORD, compose, confusables, mostly_latin
 
 _APOSTROPHES: Final = str.maketrans("\u2018\u2019\u02bc", "'''")
 
-# The first word of a text or a sentence; and "I", which is always a capital or, in haste, never.
-_BEGINNING: Final = re.compile(r"(?:^|(?<=[.!?] )|(?<=\"))[^\W\d_][^\W\d_]*+(?!\w)")
-_I: Final = re.compile(r"\bI\b(?!\.\w)")
+_BEGINNING: Final = re.compile(
+    r"(?:^|(?<=[!?] )|(?<=[a-z]{2}[.] )(?<!\bvs[.] )(?<!\betc[.] ))[^\W\d_][^\W\d_]*+(?!\w)"
+)
+"""The first word of a text, or of a sentence behind one that does not end with an abbreviation."""
+
+_SAME_IN_CAPITALS: Final = re.compile(
+    r"\bI\b(?!\.\w)|\b(?:It|He|She|They)\b|^(?:THE|THIS|THAT|GREAT|GOOD|THANKS|THANK|PLEASE|WOW|OH|HELLO|HEY)\b"
+)
+"""What is no other word, and no name, in capitals."""
 
 
 def fold(text: str) -> str:
@@ -26,8 +32,13 @@ def fold(text: str) -> str:
     text = " ".join(text.split())
     if not any(map(str.islower, text)):
         return text.lower()
-    text = _I.sub("i", text)
-    return _BEGINNING.sub(lambda word: word[0].lower(), text)
+    text = _SAME_IN_CAPITALS.sub(lambda word: word[0].lower(), text)
+    return _BEGINNING.sub(_lowered, text)
+
+
+def _lowered(word: re.Match[str]) -> str:
+    """Lower the first letter of a word, unless more of it is in capitals."""
+    return word[0].lower() if len(word[0]) == 1 or word[0][1:].islower() else word[0]
 
 
 def disguised(text: str, folded: str) -> bool:

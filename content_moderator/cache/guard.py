@@ -85,9 +85,15 @@ class Guard:
             return "language"
         if self._negations(text) != self._negations(remembered):
             return "negation"
+        idle = 0
         for change in changes(old, new):
-            if refused := self._refusal_of(change, old):
+            if change.is_idle and not change.is_greeting:
+                idle += 1
+            elif refused := self._refusal_of(change, old):
                 return refused
+        if idle > 1:
+            # Two together may move a clause to the other side: "because", "when".
+            return "punctuation"
         return self._refusal_by_scores(text, remembered, answer)
 
     def _negations(self, text: str) -> list[tuple[str, ...]]:

@@ -22,9 +22,12 @@ _CODE_FIGURES: Final = 4
 """From so many on another number of as many figures is but another code."""
 
 _TELLING: Final = frozenset(
-    {"0", "69", "88", "109", "110", "187", "271", "311", "420", "666", "911", "1350", "1352", "1488"}
+    {"0", "18", "28", "41", "66", "69", "88", "109", "110", "187", "271", "311", "420", "666", "911", "1312"}
 )
 """Numbers that stand for a slogan, a crime or nothing at all."""
+
+_TELLING_INSIDE: Final = re.compile(r"1488|8814|1350|1352|1889|271301")
+"""The same, in whatever longer number."""
 
 _TELLING_THEN: Final = frozenset({"13", "14", "41", "50", "52", "88"})
 """The same, beside a sign or a share."""
@@ -40,6 +43,9 @@ _NUMBERED: Final = word_set(
 )
 """What numbers name, before the number: it may be any, and the thing stays a thing."""
 
+_NUMBERED_IN_ONE: Final = ("report", "page", "room", "file", "image", "photo")
+"""The same, with no space between: "report21"."""
+
 _CODES: Final = word_set("code codes number numbers pin id with nr no reference phone call tel")
 """What a long number is a code for."""
 
@@ -52,6 +58,9 @@ _BY_THE_CLOCK: Final = word_set(
     "opens closes starts begins ends leaves departs arrives open start begin end close"
 )
 """With "at" before a number of hours."""
+
+_MONTHS: Final = word_set("february may june august")
+"""Of whose days none is known for a crime or a slogan."""
 
 _COUNTED: Final = word_set(
     """
@@ -88,11 +97,10 @@ _TIMED_HARM: Final = re.compile(
 _CURRENCY: Final = frozenset("$\u20ac\u00a3\u00a5")
 
 _CODE: Final = re.compile(
-    r"(?P<lead>|[a-z](?=[0-9]{2})|[a-z]{2}(?=[0-9]{3}))(?P<number>[0-9]+)(?P<tail>(?:[a-z]{1,3})?)"
+    rf"(?P<lead>|{'|'.join(_NUMBERED_IN_ONE)}"
+    r"|[a-z](?=[0-9]{2})|[a-z]{2}(?=[0-9]{3}))(?P<number>[0-9]+)(?P<tail>(?:[a-z]{1,3})?)"
 )
 """Few letters beside a number; more, or more mixed, could be read as a word with digits for letters."""
-
-_MONEY_OR_SHARE: Final = frozenset("$\u20ac\u00a3\u00a5%#")
 
 
 def is_number(token: str) -> bool:
@@ -189,7 +197,10 @@ def _names_a_thing(words: Sequence[str], place: int) -> bool:
     if at >= 1 and words[at] in _UP_TO and words[at - 1].isdigit():
         # A score has two numbers.
         return _names_a_thing(words, at - 1)
-    if words[max(0, place - _TWO) : place] == ["table", "for"]:
+    before = words[max(0, place - _TWO) : place]
+    if words[place].rstrip("0123456789") in _NUMBERED_IN_ONE or before == ["table", "for"]:
+        return True
+    if before[:1] == ["on"] and before[1] in _MONTHS:
         return True
     return at >= 0 and words[at] in _NUMBERED and words[place + 1 : place + 2] not in ([":~"], ["-~"])
 
@@ -204,4 +215,6 @@ def _is_telling(number: str, tokens: Sequence[str], place: int) -> bool:
     beside = {*tokens[max(0, place - 1) : place], *tokens[place + 1 : place + 2]}
     signed = not _BESIDE_SLOGANS.isdisjoint(beside)
 
+    if _TELLING_INSIDE.search(plain) or ("despite" in tokens and plain in _TELLING_THEN):
+        return True
     return plain in _TELLING or (signed and (plain in _TELLING_THEN or "/" in beside))
