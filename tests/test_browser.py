@@ -235,7 +235,7 @@ def test_error_is_told_in_the_words_of_the_service(chromium: webdriver.Chrome, l
     assert "over" in (page.one("#text-count").get_attribute("class") or "")
     page.one("#classify").click()
     wait_until(lambda: page.one("#error").is_displayed())
-    assert "Must have at most 20000 characters; this has 30001." in page.one("#error").text
+    assert "Must have at most 20480 characters; this has 30001." in page.one("#error").text
 
 
 def test_stand_in_is_marked_degraded(chromium: webdriver.Chrome, tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_documentation_works_without_the_internet(chromium: webdriver.Chrome, li
 def test_documentation_can_ask_the_service(chromium: webdriver.Chrome, live: Live) -> None:
     page = Page(chromium, f"{live.url}/docs")
     wait_until(lambda: len(page.all(".opblock")) >= 9, seconds=20)
-    page.one("#operations-classify-post_classify .opblock-summary-control").click()
+    page.one("#operations-classify-classify .opblock-summary-control").click()
     wait_until(lambda: page.all(".try-out__btn") != [])
     page.one(".try-out__btn").click()
     wait_until(lambda: page.all(".execute") != [])

@@ -145,7 +145,7 @@ def test_google_client_builds_itself_and_reads_the_answer(live: Live) -> None:
 def test_google_client_reads_the_error(live: Live) -> None:
     refused = analyzed(live.url)["refused"]
     assert refused["status"] == 400
-    assert refused["reason"].startswith("requestedAttributes.PROFANITY: Not scored by this service")
+    assert refused["reason"].startswith("requestedAttributes.FLIRTATION: Not scored by this service")
     assert refused["details"][0]["reason"] == "INVALID_FIELDS"
 
 
@@ -155,4 +155,4 @@ def test_npm_client_reads_answer_and_error(live: Live) -> None:
     assert attributes.keys() == {"TOXICITY", "INSULT"}
     assert attributes["INSULT"]["summaryScore"]["value"] > 0.5
     assert (seen["refused"]["name"], seen["refused"]["status"]) == ("ResponseError", 400)
-    assert seen["refused"]["message"].startswith("requestedAttributes.PROFANITY: Not scored")
+    assert seen["refused"]["message"].startswith("requestedAttributes.FLIRTATION: Not scored")

@@ -260,6 +260,7 @@ def served(embedded: EmbeddedClassifier, pairs: Sequence[tuple[str, str]]) -> li
     ("file", "count", "most"),
     [
         pytest.param("meaning_pairs.txt", 110, 0, id="written without knowledge of the rules"),
+        pytest.param("meaning_pairs_fresh.txt", 95, 2, id="written last"),
         pytest.param("meaning_pairs_informed.txt", 90, 3, id="written against the rules"),
     ],
 )
@@ -272,7 +273,14 @@ def test_texts_that_others_wrote_do_not_slip_through(
     assert len(served(embedded, pairs)) <= most
 
 
-def test_plain_numbers_are_answered_from_memory(embedded: EmbeddedClassifier) -> None:
-    pairs = pairs_of("number_copies.txt")
-    assert len(pairs) == 60
-    assert len(served(embedded, pairs)) >= 0.8 * len(pairs)
+@pytest.mark.parametrize(
+    ("file", "count"),
+    [("number_copies.txt", 60), ("same_pairs_fresh.txt", 60)],
+    ids=["numbers", "every kind"],
+)
+def test_harmless_copies_that_others_wrote_are_served(
+    embedded: EmbeddedClassifier, file: str, count: int
+) -> None:
+    pairs = pairs_of(file)
+    assert len(pairs) == count
+    assert len(served(embedded, pairs)) >= 0.85 * len(pairs)

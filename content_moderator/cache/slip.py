@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 from typing import Final
 
 from rapidfuzz import process
@@ -40,6 +41,9 @@ _DRAWN_OUT: Final = word_set(
 )
 """What people draw out without meaning anything else."""
 
+_SOUNDS: Final = (("oo", "u"), ("ou", "u"), ("ph", "f"), ("ck", "k"), ("c", "k"), ("z", "s"), ("y", "i"))
+"""Letters that sound like others: "stoopid"."""
+
 _STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
 
 
@@ -56,6 +60,7 @@ class Hazards:
         self._long = [word for word in self._words if len(word) > _SHORT_CHARS]
         # Not those of the lexicon: "beatiful" says nothing of beating.
         self._coarse = [word for word in _listed_hazards() if len(word) > _SHORT_CHARS]
+        self._sounds = {_sound(word) for word in self._long}
         self._short = {"".join(sorted(word)) for word in self._words if len(word) <= _SHORT_CHARS}
 
     def __contains__(self, word: object) -> bool:
@@ -69,9 +74,17 @@ class Hazards:
         """Tell whether *slip* may be meant for a word that harms; *word* is what it seems to be meant for."""
         return (
             "".join(sorted(slip)) in self._short
+            or _sound(slip) in self._sounds
             or process.extractOne(slip, self._long, scorer=OSA.distance, score_cutoff=1) is not None
             or any(hazard in slip and hazard not in word for hazard in self._coarse)
         )
+
+
+def _sound(word: str) -> str:
+    """Write a word by what it sounds like, each letter once in a row."""
+    for letters, sound in _SOUNDS:
+        word = word.replace(letters, sound)
+    return "".join(letter for letter, _ in groupby(word))
 
 
 _SPELLINGS: Final = tuple(

@@ -26,7 +26,7 @@ def analyze(url: str) -> dict[str, Any]:
     }
     answer = client.comments().analyze(body=body).execute()
     try:
-        client.comments().analyze(body=body | {"requestedAttributes": {"PROFANITY": {}}}).execute()
+        client.comments().analyze(body=body | {"requestedAttributes": {"FLIRTATION": {}}}).execute()
     except errors.HttpError as error:
         refused = {"status": error.status_code, "reason": error.reason, "details": error.error_details}
     return {"answer": answer, "refused": refused}

@@ -11,7 +11,7 @@ axios.interceptors.request.use((config) => ({ ...config, url: `${url}/v1alpha1/c
 async function analyze() {
   const client = new Perspective({ apiKey: "AIza-made-up" });
   const answer = await client.analyze("You are such a <b>pathetic</b> idiot.", { attributes: ["toxicity", "insult"] });
-  const refused = await client.analyze("one", { attributes: ["profanity"] }).catch((error) => ({
+  const refused = await client.analyze("one", { attributes: ["flirtation"] }).catch((error) => ({
     name: error.name,
     message: error.message,
     status: error.response.status,
