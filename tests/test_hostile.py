@@ -139,6 +139,7 @@ def bodies() -> dict[str, tuple[bytes, Mapping[str, str]]]:
         "a bomb": (gzip.compress(bomb), GZIP),
         "a bomb in a bomb": (gzip.compress(gzip.compress(bomb)), GZIP),
         "members": (gzip.compress(b" ") * 20_000, GZIP),
+        "empty members": (gzip.compress(b"") * 50_000, GZIP),
         "gzip cut": (gzip.compress(b'{"text":"a"}')[:-5], GZIP),
         "gzip with more": (gzip.compress(b'{"text":"a"}') + b"more", GZIP),
         "gzip altered": (gzip.compress(b'{"text":"a"}')[:-8] + b"\x00" * 8, GZIP),

@@ -34,6 +34,9 @@ Bytes of a body over the limit that are read and dropped, so that its sender see
 on with the connection: gunicorn drains 64 KiB and then closes in the middle of a promised keep-alive.
 """
 
+MAX_GZIP_MEMBERS: Final = 1024
+"""Of a body; each costs some microseconds, even if it is empty."""
+
 _READ_BYTES: Final = 64 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
@@ -181,11 +184,12 @@ class _Gunzip:
         self._left = self._limit_bytes = limit_bytes
         self._sent: list[bytes] = []
         self._member: Any = None
+        self._members = 0
 
     def take(self, part: bytes) -> None:
         self._sent.append(part)
         while part:
-            self._member = self._member or zlib.decompressobj(_GZIP)
+            self._member = self._member or self._begin()
             try:
                 self._left -= len(self._member.decompress(part, _READ_BYTES))
             except zlib.error as error:
@@ -196,6 +200,12 @@ class _Gunzip:
                 part, self._member = self._member.unused_data, None
             else:
                 part = self._member.unconsumed_tail
+
+    def _begin(self) -> Any:
+        self._members += 1
+        if self._members > MAX_GZIP_MEMBERS:
+            raise BodyUnreadableError
+        return zlib.decompressobj(_GZIP)
 
     def end(self) -> bytes:
         if self._member is not None:
