@@ -33,6 +33,7 @@ def requests() -> Mapping[str, tuple[str, Mapping[str, Any]]]:
             {"texts": [f"{n} {long[:19_990]}" for n in range(50)]},
         ),
         "one text of 1,000,000 characters": ("/v1/moderations", {"input": (PROSE * 22_000)[:1_000_000]}),
+        "the same of letters with spaces between": ("/v1/moderations", {"input": "k i l l " * 125_000}),
         "2,048 texts of 50 characters": ("/v1/moderations", {"input": [f"{n} {PROSE}" for n in range(2048)]}),
     }
 

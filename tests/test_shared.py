@@ -217,11 +217,9 @@ def test_server_that_answers_nothing_costs_one_time_out(server: RedisServer) -> 
     (one, _), _ = workers(settings(server, timeout_seconds=0.05, pause_seconds=30))
     cache_of(one, TEXT)
     server.pause()
-    started = time.monotonic()
     for number in range(20):
         assert cache_of(one, f"{OTHER} {number}") == MISS
-    assert failed_since(before) == {"timeout": 1}
-    assert time.monotonic() - started < 1.0, "and not twenty time-outs"
+    assert failed_since(before) == {"timeout": 1}, "and not twenty time-outs"
 
 
 def test_full_server_still_tells_what_it_knows(server: RedisServer) -> None:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Container
 from functools import cache
 from importlib.resources import files
+from string import ascii_lowercase
 from typing import Final
 
 MAX_LETTERS: Final = 15
@@ -25,15 +26,7 @@ def words_in(letters: str, known: Container[str] = ()) -> str:
     Returns:
         The same with spaces between the words; what is no known word stays in one piece.
     """
-    cost = [0.0]
-    begins = [0]
-    for end in range(1, len(letters) + 1):
-        best, begin = min(
-            (cost[start] + _cost(letters[start:end], known), start)
-            for start in range(max(0, end - MAX_LETTERS), end)
-        )
-        cost.append(best)
-        begins.append(begin)
+    begins = _begins(letters, known)
     found = []
     end = len(letters)
     while end:
@@ -44,19 +37,47 @@ def words_in(letters: str, known: Container[str] = ()) -> str:
 
 def is_frequent(word: str) -> bool:
     """Tell whether *word*, in lower case, is among the most frequent of English."""
-    return word in _LONE or zlib.crc32(word.encode()) in _ranks()
+    return zlib.crc32(word.encode()) in _costs()
 
 
-def _cost(word: str, known: Container[str]) -> float:
-    """Give about the negative logarithm of a word's frequency; an unknown one costs more by each letter."""
-    if word in known:
-        return math.log(10)
-    rank = _LONE.get(word) if len(word) == 1 else _ranks().get(zlib.crc32(word.encode()))
-    return 10 + 2.5 * len(word) if rank is None else math.log(rank + 10)
+def _begins(letters: str, known: Container[str]) -> list[int]:
+    """
+    Find for each place in *letters* where the last word begins, if all before it is divided best.
+
+    A word costs about the negative logarithm of its frequency, an unknown one more by each letter. A text
+    of a megabyte may have half a million letters, so a checksum goes on from that of the letters before.
+    """
+    costs, checksum_of, more_known = _costs(), zlib.crc32, known != ()
+    codes = [letter.encode() for letter in letters]
+    least = [0.0, *[math.inf] * len(letters)]
+    begins = [0] * len(least)
+    for start in range(len(letters)):
+        so_far = least[start]
+        checksum = 0
+        end = start
+        for code, unknown in zip(codes[start : start + MAX_LETTERS], _UNKNOWN, strict=False):
+            checksum = checksum_of(code, checksum)
+            end += 1
+            cost = so_far + costs.get(checksum, unknown)
+            if more_known and letters[start:end] in known:
+                cost = so_far + _KNOWN
+            if cost < least[end]:
+                least[end] = cost
+                begins[end] = start
+    return begins
+
+
+_KNOWN: Final = math.log(10)
+_UNKNOWN: Final = [10 + 2.5 * letters for letters in range(1, MAX_LETTERS + 1)]
+"""Costs of a word that is none, by its letters."""
 
 
 @cache
-def _ranks() -> dict[int, int]:
-    """Read the most frequent words as their CRC-32, by rank; training/words.py writes them."""
+def _costs() -> dict[int, float]:
+    """Read the most frequent words as their CRC-32, and what each costs; training/words.py writes them."""
     data = files(__package__).joinpath("words.bin").read_bytes()
-    return {checksum: rank for rank, (checksum,) in enumerate(struct.iter_unpack("<I", data))}
+    ranks = {checksum: rank for rank, (checksum,) in enumerate(struct.iter_unpack("<I", data))}
+    for letter in ascii_lowercase:
+        ranks.pop(zlib.crc32(letter.encode()), None)
+    ranks |= {zlib.crc32(letter.encode()): rank for letter, rank in _LONE.items()}
+    return {checksum: math.log(rank + 10) for checksum, rank in ranks.items()}
