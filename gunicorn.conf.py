@@ -57,6 +57,14 @@ def _load_log_writer():
     return module
 
 
+def _whole_number(name, default):
+    """Read a number, at least 1, from the environment; end with a sentence if it is none."""
+    value = os.environ.get(name, default)
+    if not (value.isascii() and value.isdigit() and int(value[:9]) >= 1):
+        sys.exit(f"Error: {name}: must be a whole number from 1 on, not {value!r}")
+    return int(value)
+
+
 _log_writer = _load_log_writer()
 _stdout, _stderr = (_log_writer.LogWriter(descriptor) for descriptor in (1, 2))
 
@@ -65,10 +73,10 @@ bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
 # Threads: the work is waiting for an upstream; gevent was no faster and starved connections.
 worker_class = "gthread"
 # Set it to the number of cores: the embedded model's arithmetic keeps one busy each.
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = _whole_number("WEB_CONCURRENCY", "2")
 # More than classifier.coalescing.max_waiting, so that a worker with all that it may take on still has threads
 # to refuse the rest with, and for /livez and /metrics. Threads start when they are first needed.
-threads = int(os.environ.get("THREADS", "160"))
+threads = _whole_number("THREADS", "160")
 # Seconds without a sign of life until a worker is killed; it does not bound a request, the deadline does.
 timeout = 30
 # Longer than the default deadline, so that a stopping worker answers what it has begun.

@@ -35,6 +35,8 @@ def parse(text: str, origin: object) -> Any:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (it is a SafeLoader)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{origin}: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{origin}: has too many levels") from error
 
 
 def parse_mapping(text: str, origin: object, of: str) -> dict[str, Any]:

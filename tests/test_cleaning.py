@@ -28,7 +28,7 @@ CODES = [code for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xD
 
 
 def expected(character: str) -> bool:
-    """The definition, in the words of the issue tracker of every moderation tool."""
+    """The definition, written a second time."""
     if character in "\t\n\v\f\r":
         return False
     return (
@@ -51,6 +51,7 @@ def test_every_code_point_is_one_or_the_other() -> None:
     assert not any(map(is_invisible, normalise("".join(f"a{chr(code)}b" for code in CODES))))
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("untraced")
 def test_no_invisible_character_changes_what_any_part_of_the_code_reads() -> None:
     """In a word, between words and at the ends; all of them, several thousand at a time."""
@@ -75,6 +76,32 @@ def test_no_invisible_character_changes_what_any_part_of_the_code_reads() -> Non
             "the",
             "casino",
         ]
+
+
+@pytest.mark.parametrize(
+    "gap", ["\x00", "\x1c", "\x85", "\u115f", "\u200b", "\u2800", "\u3164", "\uffa0\uffa0"]
+)
+def test_what_is_shown_as_a_gap_between_words_is_one(gap: str) -> None:
+    text = gap.join(["I", "will", "kill", "you", "tonight."])
+    shown = "I will kill you tonight."
+    assert clean(f"Hey, {text}") == f"Hey, {shown}"
+    assert [word.word for word in places_of_words(text)] == ["i", "will", "kill", "you", "tonight"]
+    origins = origins_of_clean(text)
+    assert [text[place] for place in origins[:-1]] == list(shown.replace(" ", gap[0]))
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        (["spam", "word"], "spamword"),
+        (["kill", "ing"], "killing"),
+        (["to", "get", "her"], "together"),
+        (["i", "d", "i", "o", "t"], "idiot"),
+        (["a", "a", "a", "a"], "aaaa"),
+    ],
+)
+def test_word_that_was_taken_apart_is_one(parts: list[str], whole: str) -> None:
+    assert clean("\u200b".join(parts)) == whole
 
 
 ASKED = [

@@ -89,6 +89,31 @@ def test_misuse_is_explained(
     assert message in result.output
 
 
+@pytest.mark.parametrize("command", [["classify"], ["scan", "-", "-o", "out"]], ids=["classify", "scan"])
+def test_closed_standard_input_is_said(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(click.UsageError, match="standard input is closed"):
+        main(command, standalone_mode=False)
+
+
+def test_argument_of_other_bytes_is_said(runner: CliRunner) -> None:
+    result = runner.invoke(main, ["classify", "a\udcff"])
+    assert "TEXT is not UTF-8" in result.output
+
+
+@pytest.mark.parametrize("name", ["WEB_CONCURRENCY", "THREADS"])
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "", "1.5"])
+def test_number_that_is_none_is_said(
+    name: str, value: str, runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = runner.invoke(main, ["serve"])
+    assert f"{name}: must be a whole number from 1 on, not {value!r}" in result.output
+
+
 def test_classify_on_a_terminal_asks_for_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal:
         def isatty(self) -> bool:

@@ -56,6 +56,20 @@ def test_abuse_in_a_long_text_is_flagged_wherever_it_stands(
     assert flags(embedded_client, text)
 
 
+@pytest.mark.parametrize("broken", ["\\ud800", "\\udc00", "\\ufffd"])
+def test_what_cannot_be_read_hides_no_word(broken: str, embedded_client: FlaskClient) -> None:
+    text = broken.join("you are a pathetic idiot")
+    for hidden in (text, f"you are a path{broken}etic idi{broken}ot"):
+        answer = embedded_client.post("/v1/moderations", data=f'{{"input": "{hidden}"}}', headers=JSON)
+        assert answer.get_json()["results"][0]["flagged"]
+
+
+def test_no_model_is_the_usual_one(embedded_client: FlaskClient) -> None:
+    answer = embedded_client.post("/v1/moderations", json={"input": ABUSE, "model": None})
+    assert answer.status_code == 200
+    assert answer.get_json()["model"] == "content-moderator-embedded"
+
+
 def test_long_text_in_another_script_is_judged(embedded_client: FlaskClient) -> None:
     assert not openai(embedded_client, "天气很好，我们去市场。" * 20_000)
 

@@ -567,3 +567,46 @@ def test_scan_that_is_asked_to_end_says_how_to_go_on(number: int, here: Path) ->
     assert process.returncode == 130, output
     assert "the same command goes on from there" in output
     assert "Traceback" not in output
+
+
+def test_field_to_keep_that_cannot_be_written_makes_a_bad_row(here: Path) -> None:
+    Path("in.csv").write_bytes(b"text,id\nhello,\xff\nbye,2\n")
+    Path("in.jsonl").write_text(
+        '{"text": "hi", "id": ' + "[" * 300 + "]" * 300 + '}\n{"text": "bye", "id": 2}\n'
+    )
+    for source in ("in.csv", "in.jsonl"):
+        for output in ("out.csv", "out.jsonl"):
+            result = run(source, "-o", output, "--keep", "id", "--restart")
+            assert result.exit_code == 0, result.output
+            [bad] = read(f"{output}.bad.jsonl")
+            assert bad["problem"] == "a field to keep is not UTF-8, or has too many levels"
+            assert "bye" not in bad["row"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        pytest.param(["-o", "/dev/null"], "/dev/null is not a file", id="a device"),
+        pytest.param(["-o", "nowhere/out"], "there is no folder nowhere", id="no folder"),
+        pytest.param(["-o", "out", "--keep", "decision"], "cannot keep 'decision'", id="a name of ours"),
+        pytest.param(["-o", "out", "--keep", "V"], "cannot keep 'V'", id="a label"),
+        pytest.param(["-o", "out", "--keep", "\udcff"], "not UTF-8", id="a name of other bytes"),
+        pytest.param(["-o", "out", "--text-field", "\udcff"], "not UTF-8", id="a field of other bytes"),
+        pytest.param(["-o", "out", "--text-field", "twice"], "several columns are named 'twice'", id="twice"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_written(
+    here: Path, arguments: Sequence[str], problem: str
+) -> None:
+    Path("in.csv").write_text("text,decision,V,twice,twice\nhello,1,2,3,4\n")
+    result = run("in.csv", *arguments)
+    assert result.exit_code != 0
+    assert problem in result.output
+    assert isinstance(result.exception, SystemExit)
+    assert not any(path.stat().st_size for path in here.iterdir() if path.name != "in.csv")
+
+
+def test_header_of_another_encoding_is_named(here: Path) -> None:
+    Path("in.csv").write_bytes("text,id\nhello,1\n".encode("utf-16"))
+    result = run("in.csv", "-o", "out")
+    assert "the header is not UTF-8" in result.output

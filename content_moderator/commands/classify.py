@@ -15,6 +15,7 @@ from content_moderator.config import load_settings
 from content_moderator.core.explanation import Explanation
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Reason, Verdict
+from content_moderator.core.text import is_unicode
 
 BAR_WIDTH: Final = 20
 MAX_WORDS_SHOWN: Final = 8
@@ -30,6 +31,8 @@ def classify(text: str | None, as_json: bool, explain: bool, tenant: str | None)
     """Classify TEXT, or all of standard input as one text."""
     settings = load_settings()
     text = _standard_input() if text is None else text
+    if not is_unicode(text):
+        raise click.UsageError("TEXT is not UTF-8")
     if not text.strip():
         raise click.UsageError("the text is empty")
     if len(text) > settings.http.max_text_chars:
@@ -49,6 +52,8 @@ def classify(text: str | None, as_json: bool, explain: bool, tenant: str | None)
 
 
 def _standard_input() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("standard input is closed")
     if sys.stdin.isatty():
         raise click.UsageError("give a TEXT, or pipe one in")
     try:

@@ -150,7 +150,11 @@ def _for_batches(settings: Settings) -> Settings:
 
 
 def _opened(source: str) -> "nullcontext[BinaryIO] | BinaryIO":
-    return nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb")
+    if source != "-":
+        return Path(source).open("rb")
+    if sys.stdin is None:
+        raise click.UsageError("standard input is closed")
+    return nullcontext(sys.stdin.buffer)
 
 
 def _size(source: str) -> int | None:

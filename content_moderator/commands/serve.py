@@ -15,6 +15,11 @@ from content_moderator.config import DEFAULTS
 @click.option("--port", envvar="PORT", default=8000, show_default=True, type=click.IntRange(1, 65535))
 def serve(host: str, port: int) -> None:
     """Serve the API under gunicorn until stopped."""
+    for name in ("WEB_CONCURRENCY", "THREADS"):
+        # gunicorn looks at the first before it reads any file.
+        value = os.environ.get(name, "1")
+        if not (value.isascii() and value.isdigit() and int(value[:9])):
+            raise click.UsageError(f"{name}: must be a whole number from 1 on, not {value!r}")
     environ = os.environ | {"HOST": host, "PORT": str(port)}
     # The script and not "-m gunicorn": a binary upgrade (SIGUSR2) starts again what was started.
     gunicorn = Path(sysconfig.get_path("scripts")) / "gunicorn"

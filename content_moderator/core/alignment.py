@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from content_moderator.core.cleaning import clean, visible_places, without_invisible
+from content_moderator.core.cleaning import clean, visible_places, with_gaps, without_invisible
 from content_moderator.core.text import REWRITES, WORD, Rewrites, compose, latinise, mostly_latin, normalise
 
 
@@ -50,7 +50,8 @@ def origins_of_clean(text: str) -> list[int]:
         The place of each character of the cleaned text, and last the end of what it kept.
     """
     places = visible_places(text)
-    shown = "".join(text[place] for place in places)
+    gapped = with_gaps(text)
+    shown = "".join(gapped[place] for place in places)
     composed, origins, ends = "", list[int](), list[int]()
     for begin, piece in _pieces(shown):
         part = unicodedata.normalize("NFC", piece)
@@ -72,7 +73,7 @@ def _latinised(text: str) -> _Traced:
     written: list[str] = []
     begins: list[int] = []
     ends: list[int] = []
-    for begin, piece in _pieces(text):
+    for begin, piece in _pieces(with_gaps(text)):
         shown = without_invisible(piece)
         plain = shown if shown.isascii() else latinise(compose(shown), mostly_latin=latin)
         written.append(plain)

@@ -8,10 +8,13 @@ the cache all get cleaned texts. Every step takes time linear in the text's leng
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
+from itertools import groupby
 from typing import Final
 
-CLEANING_VERSION: Final = "2"
+from content_moderator.core.spacing import is_frequent
+
+CLEANING_VERSION: Final = "3"
 """To be changed with what `clean` gives: answers that are remembered belong to a cleaned text."""
 
 MAX_MARKS: Final = 30
@@ -33,6 +36,14 @@ _BLANK: Final = re.compile(
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff\u2800\ufffc]"
 )
+_MIN_WORDS_APART: Final = 3
+"""Of fewer words nobody can tell whether they are one that was taken apart: "spam" and "word"."""
+_MIN_MEAN_LETTERS: Final = 3
+"""Of these words, on average: what was taken apart to letters has few."""
+
+# What is between white space; the controls among that are no space here.
+_BETWEEN_SPACES: Final = re.compile(r"(?:\S|[\x1c-\x1f\x85])+")
+
 _FIRST_MARK: Final = 0x300
 _BEHIND_MARKS: Final = 0x20000
 _MANY_MARKS: Final = re.compile(rf"[^\x00-\u02ff]{{{MAX_MARKS + 1}}}")
@@ -49,16 +60,16 @@ def clean(text: str) -> str:
 
 
 def without_invisible(text: str) -> str:
-    """Take out what `is_invisible`, and all but ``MAX_MARKS`` of marks in a row."""
-    shown = _INVISIBLE_ASCII.sub("", text)
-    if shown.isascii():
-        return shown
-    shown = _NOT_ASCII.sub(_visible, shown)
+    """Take out what `is_invisible`, and all but ``MAX_MARKS`` of marks in a row; see `with_gaps`, too."""
+    shown = _shown(text)
+    if len(shown) < len(text) and (gapped := with_gaps(text)) != text:
+        shown = _shown(gapped)
     return _marks().sub(r"\1", shown) if _MANY_MARKS.search(shown) else shown
 
 
 def visible_places(text: str) -> list[int]:
-    """Tell where the characters of `without_invisible` stand in *text*."""
+    """Tell where the characters of `without_invisible` stand in ``with_gaps(text)``."""
+    text = with_gaps(text)
     places = [place for place, character in enumerate(text) if not is_invisible(character)]
     shown = "".join(text[place] for place in places)
     if shown.isascii() or not _MANY_MARKS.search(shown):
@@ -71,6 +82,34 @@ def visible_places(text: str) -> list[int]:
     return kept + places[done:]
 
 
+def with_gaps(text: str) -> str:
+    """
+    Write a space where invisible characters stand between words, and not inside one.
+
+    For example between "I", "will" and "kill": a font may show the gaps. Characters keep their places.
+    """
+    return text if _all_visible(text) else _BETWEEN_SPACES.sub(_with_gaps, text)
+
+
+def _with_gaps(run: re.Match[str]) -> str:
+    if _all_visible(run[0]):
+        return run[0]
+    parts = [(hidden, "".join(part)) for hidden, part in groupby(run[0], is_invisible)]
+    words = [part.strip(".,:;!?\"'()-").lower() for hidden, part in parts if not hidden]
+    joined = "".join(words)
+    if len(words) < _MIN_WORDS_APART or len(joined) < _MIN_MEAN_LETTERS * len(words):
+        return run[0]
+    if is_frequent(joined) or not all(map(is_frequent, words)):
+        return run[0]
+    return "".join(f" {part[1:]}" if hidden else part for hidden, part in parts)
+
+
+def _shown(text: str) -> str:
+    shown = _INVISIBLE_ASCII.sub("", text)
+    return shown if shown.isascii() else _NOT_ASCII.sub(_visible, shown)
+
+
+@lru_cache(maxsize=8192)
 def is_invisible(character: str) -> bool:
     """
     Tell whether nobody sees a character, or nobody can know what is shown for it.
@@ -85,10 +124,16 @@ def is_invisible(character: str) -> bool:
 
 
 def _visible(run: re.Match[str]) -> str:
-    # Fast for the usual case: all that isprintable() takes for not printable is looked at one by one.
-    if run[0].isprintable() and not _BLANK.search(run[0]):
+    if _all_visible(run[0]):
         return run[0]
     return "".join(character for character in run[0] if not is_invisible(character))
+
+
+def _all_visible(text: str) -> bool:
+    """Tell, fast, whether there is nothing in *text* that is worth a look one by one."""
+    if text.isascii():
+        return not _INVISIBLE_ASCII.search(text)
+    return text.isprintable() and not _BLANK.search(text)
 
 
 @cache

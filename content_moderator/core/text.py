@@ -101,9 +101,18 @@ def divide(text: str) -> Division:
     return Division(list(number), [number[span] for span in runs], [number[span] for span in single])
 
 
+def is_unicode(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: halves of characters cannot, nor bytes that were none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def latinise(text: str, *, mostly_latin: bool) -> str:
     """
-    Undo what hides letters: compatibility forms, look-alikes and accents.
+    Undo what hides letters: compatibility forms, look-alikes, accents and what could not be read.
 
     Args:
         text: What `compose` gives of a text, or of a piece of one that ends before a base character.
@@ -127,7 +136,7 @@ def compose(text: str) -> str:
 
 
 def _without_marks(run: re.Match[str]) -> str:
-    return "".join(c for c in run[0] if unicodedata.category(c) not in _MARKS)
+    return "".join(c for c in run[0] if c != REPLACEMENT and unicodedata.category(c) not in _MARKS)
 
 
 @cache
@@ -174,6 +183,9 @@ _OVERSIZED: Final = re.compile(
 )
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _MARKS: Final = frozenset({"Mn", "Me"})
+REPLACEMENT: Final = "\ufffd"
+"""Stands where something could not be read: a word goes on behind it."""
+
 _LATIN: Final = re.compile(r"[A-Za-z]")
 _LOOKALIKE_SCRIPT: Final = re.compile(r"[\u0370-\u052f\u0530-\u058f\u13a0-\u13ff]")
 

@@ -10,6 +10,8 @@ import orjson
 
 from content_moderator.core.label import Label
 from content_moderator.core.policy import Verdict
+from content_moderator.core.text import is_unicode
+from content_moderator.errors import ScanError
 from content_moderator.scanning.row import Row
 
 SCORE_DIGITS: Final = 6
@@ -45,6 +47,21 @@ def columns(keep: Sequence[str]) -> list[str]:
     """List the columns of CSV."""
     scores = [label.value for label in Label]
     return ["line", *keep, "decision", "flagged", *scores, "reasons", "classifier", "degraded"]
+
+
+def check_keep(keep: Sequence[str]) -> None:
+    """
+    Make sure that fields of the input can be repeated beside the answer.
+
+    Raises:
+        ScanError: One has the name of a field of the answer, or a name that is not UTF-8.
+    """
+    ours = {*columns(()), "scores"}
+    for name in keep:
+        if name in ours:
+            raise ScanError(f"cannot keep {name!r}: a field of the answer has that name")
+        if not is_unicode(name):
+            raise ScanError(f"cannot keep {name!r}: not UTF-8")
 
 
 def bad_record(row: Row, problem: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Final, Literal
 
 import orjson
 
+from content_moderator.core.text import is_unicode
 from content_moderator.errors import ScanError
 
 Form = Literal["jsonl", "csv", "tsv", "lines"]
@@ -166,6 +167,10 @@ class RowReader:
             self._columns = next(self._records, [])
         except (csv.Error, LongLineError) as error:
             raise ScanError(f"the header is not CSV: {error}") from error
+        if not all(map(is_unicode, self._columns)):
+            raise ScanError("the header is not UTF-8")
+        if self._columns.count(self._text_field) > 1:
+            raise ScanError(f"several columns are named {self._text_field!r}")
         missing = [name for name in (self._text_field, *self._keep) if name not in self._columns]
         if missing:
             raise ScanError(f"no column {missing[0]!r}; there are: {', '.join(self._columns) or 'none'}")
@@ -244,11 +249,14 @@ class RowReader:
                 yield self._bad(f"{name} is blank")
         elif len(text) > self._max_chars:
             yield self._bad(f"{name} has {len(text)} characters; http.max_text_chars is {self._max_chars}")
-        elif not _is_unicode(text):
+        elif not is_unicode(text):
             yield self._bad("not UTF-8")
         else:
             kept = {key: fields.get(key) for key in self._keep}
-            yield Row(self._begin(), self._raw(), text, kept)
+            if _is_json(kept):
+                yield Row(self._begin(), self._raw(), text, kept)
+            else:
+                yield self._bad("a field to keep is not UTF-8, or has too many levels")
 
     def _bad(self, problem: str) -> Row:
         return Row(self._begin(), self._raw(), problem=problem)
@@ -262,9 +270,10 @@ class RowReader:
         return raw
 
 
-def _is_unicode(text: str) -> bool:
+def _is_json(kept: Mapping[str, Any]) -> bool:
+    """Tell whether fields can be written as they were read."""
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
+        orjson.dumps(kept)
+    except TypeError:
         return False
     return True

@@ -18,9 +18,10 @@ import tenacity
 from content_moderator.core.classification import raise_copy
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
+from content_moderator.core.text import is_unicode
 from content_moderator.errors import ClassifierError, DeadlineExceededError, ScanError
 from content_moderator.scanning.checkpoint import Checkpoint
-from content_moderator.scanning.record import Writer, bad_record
+from content_moderator.scanning.record import Writer, bad_record, check_keep
 from content_moderator.scanning.row import Form, Lines, Row, RowReader
 
 CHECKPOINT_SECONDS: Final = 1.0
@@ -245,11 +246,18 @@ class Scan:
 
 def check_apart(job: Job, stream: BinaryIO) -> None:
     """
-    Make sure that a scan does not write to what it reads, by whatever name or link.
+    Make sure that a scan writes to files, and not to what it reads, by whatever name or link.
 
     Raises:
-        ScanError: It would.
+        ScanError: It would not, or a name cannot be used.
     """
+    check_keep(job.keep)
+    if not is_unicode(job.text_field):
+        raise ScanError(f"there is no field {job.text_field!r}: not UTF-8")
+    if job.output.exists() and not job.output.is_file():
+        raise ScanError(f"{job.output} is not a file: a scan that ends could not go on")
+    if not job.output.parent.is_dir():
+        raise ScanError(f"there is no folder {job.output.parent}")
     try:
         source = os.fstat(stream.fileno())
     except (OSError, ValueError):

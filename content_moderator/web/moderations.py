@@ -107,6 +107,7 @@ class ModerationRequestSchema(Schema):
         },
     )
     model = fields.String(
+        allow_none=True,
         validate=validate.Length(1, MAX_MODEL_CHARS),
         metadata={
             "description": "Any name; it is repeated in the answer and chooses nothing. The header "
@@ -161,7 +162,7 @@ def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mappin
     first = verdicts[0].classification
     answer = {
         "id": f"modr-{g.request_id}",
-        "model": body.get("model", first.classifier.model),
+        "model": body.get("model") or first.classifier.model,
         "results": [_result(verdict) for verdict in verdicts],
     }
     return answer, 200, source_headers(verdicts)
