@@ -28,6 +28,7 @@ from content_moderator.settings import (
     TermSettings,
 )
 from tests.fake import FakeClassifier
+from tests.fault_server import wait_until
 from tests.live import serving
 
 SECRET = Secret("a-secret-of-the-tests")
@@ -213,4 +214,4 @@ def test_standard_output_will_do(tmp_path: Path) -> None:
     variables = {"MODERATOR__AUDIT__FILE": "-", "AUDIT_SECRET": SECRET.reveal()}
     with serving(tmp_path / "log", variables, workers=1) as live:
         requests.post(f"{live.url}/classify", json={"text": "one"}, timeout=20)
-        assert hash_of("one") in live.output
+        wait_until(lambda: hash_of("one") in live.output)

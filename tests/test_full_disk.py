@@ -263,7 +263,7 @@ def test_folder_of_the_run_that_is_removed(tmp_path: Path) -> None:
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: victim not in live.workers() and len(live.workers()) == 2, seconds=30)
         wait_until(lambda: _is_up(live), seconds=30)
-        assert "was removed, and is made again" in live.output
+        wait_until(lambda: "was removed, and is made again" in live.output)
         assert answers(live.url) == {200}
         live.process.send_signal(signal.SIGHUP)
         wait_until(lambda: not live.workers() & {victim} and len(live.workers()) == 2, seconds=30)

@@ -32,9 +32,9 @@ def classify(live: Live, text: str) -> requests.Response:
 
 
 def test_newcomer_is_told_where_to_go_and_gets_an_answer(live: Live) -> None:
+    wait_until(lambda: f"curl -s {live.url}/classify" in live.output)
     assert f"page     {live.url}/" in live.output
     assert f"docs     {live.url}/docs" in live.output
-    assert f"curl -s {live.url}/classify" in live.output
     assert classify(live, "what a lovely day").json()["decision"] == "allow"
     assert requests.get(f"{live.url}/readyz", timeout=20).json() == {"status": "ready"}
 
@@ -136,6 +136,7 @@ def test_koala_is_chosen_by_variables_alone(tmp_path: Path, upstream: FaultServe
 def test_token_that_is_not_used_is_said_once(tmp_path: Path) -> None:
     """The variable was the whole set-up of the service that this one replaces."""
     with serving(tmp_path / "log", {"BEARER_TOKEN": "hf_secret"}) as live:
+        wait_until(lambda: "MODERATOR__CLASSIFIER__NAME=koala" in live.output)
         assert live.output.count("MODERATOR__CLASSIFIER__NAME=koala") == 1
         assert "hf_secret" not in live.output
 
