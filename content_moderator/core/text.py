@@ -17,7 +17,10 @@ MAX_EXPANSION: Final = 4
 MAX_SENTENCE_CHARS: Final = 300
 
 MIN_CHARS_TO_DIVIDE: Final = 240
-"""A shorter text is one passage: nothing can hide in so little padding."""
+"""
+A shorter text is one passage, for the weights of the parts were fitted to longer ones. Three friendly
+sentences can outweigh a threat in it.
+"""
 
 MAX_PASSAGE_CHARS: Final = 160
 
