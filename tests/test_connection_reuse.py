@@ -10,7 +10,7 @@ import itertools
 import json
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +114,18 @@ ERRORS = [
 ]
 
 
+def late_on_the_second(step: Step, seconds: float) -> Callable[[Received], Step]:
+    """Answer soundly, but the second request with *step*, and what it asked for *seconds* later."""
+    number = itertools.count()
+
+    def answer(request: Received) -> Step:
+        if next(number) != 1:
+            return sound(request)
+        return replace(step, late=whole(answer_body(request)), late_seconds=seconds)
+
+    return answer
+
+
 @pytest.mark.parametrize("seconds", [0, 0.02], ids=["at once", "late"])
 @pytest.mark.parametrize("body", [b"", b'{"error":"x"}'], ids=["no body", "body"])
 @pytest.mark.parametrize("status", ERRORS)
@@ -122,14 +134,7 @@ def test_error_that_the_real_answer_follows(
 ) -> None:
     """Four texts in turn, the first of which meets a gateway that answers too early."""
     classifier = classifier_of(server, authority)
-    number = itertools.count()
-
-    def answer(request: Received) -> Step:
-        if next(number) != 1:
-            return sound(request)
-        return Step(status, body, late=whole(answer_body(request)), late_seconds=seconds)
-
-    server.answer = answer
+    server.answer = late_on_the_second(Step(status, body), seconds)
     assert ask(classifier, "text 900") == "right"
     first = ask(classifier, "text 1")
     # 1xx are legal before an answer, and nothing is wrong with them; but 101 begins another protocol.
@@ -183,14 +188,7 @@ def test_answer_that_cannot_be_used(
     name: str, seconds: float, server: FaultServer, authority: tuple[Path, ssl.SSLContext]
 ) -> None:
     classifier = classifier_of(server, authority)
-    number = itertools.count()
-
-    def answer(request: Received) -> Step:
-        if next(number) != 1:
-            return sound(request)
-        return replace(UNUSABLE[name], late=whole(answer_body(request)), late_seconds=seconds)
-
-    server.answer = answer
+    server.answer = late_on_the_second(UNUSABLE[name], seconds)
     assert ask(classifier, "text 900") == "right"
     assert ask(classifier, "text 1", seconds=0.1).startswith("classifier_")
     time.sleep(2 * seconds)

@@ -16,6 +16,7 @@ MAX_RATIO_OF_AMOUNTS: Final = 1.5
 MAX_RATIO_OF_ANY: Final = 1.05
 """The same for numbers of four figures and more, whatever they count; years are told apart."""
 
+_TWO: Final = 2
 _YEARS: Final = range(1850, 2101)
 
 _CODE_FIGURES: Final = 4
@@ -159,9 +160,6 @@ def _is_amount(words: Sequence[str], place: int) -> bool:
     return not any(map(_TIMED_HARM.match, words)) and _is_counted(words, place, _AMOUNTS)
 
 
-_TWO: Final = 2
-
-
 def _is_known(words: Sequence[str], place: int) -> bool:
     """Tell whether what a number stands beside is known to be harmless."""
     return _names_a_thing(words, place) or _is_time(words, place) or _is_counted(words, place, _COUNTED)
@@ -214,7 +212,6 @@ def _is_telling(number: str, tokens: Sequence[str], place: int) -> bool:
     plain = number.lstrip("0") or "0"
     beside = {*tokens[max(0, place - 1) : place], *tokens[place + 1 : place + 2]}
     signed = not _BESIDE_SLOGANS.isdisjoint(beside)
-
     if _TELLING_INSIDE.search(plain) or ("despite" in tokens and plain in _TELLING_THEN):
         return True
     return plain in _TELLING or (signed and (plain in _TELLING_THEN or "/" in beside))

@@ -8,6 +8,12 @@ import click
 from content_moderator.errors import AnswerableError, ConfigurationError, MissingExtraError, ModeratorError
 
 
+def told(error: OSError) -> str:
+    """Say what the system refused, and of which file if that is known."""
+    what = f"{error.filename}: " if error.filename else ""
+    return f"{what}{error.strerror or error}"
+
+
 def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Make a command show our own errors as one line."""
 
@@ -24,7 +30,6 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
         except ModeratorError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            what = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{what}{error.strerror or error}") from error
+            raise click.ClickException(told(error)) from error
 
     return wrapper

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from content_moderator.classifiers.factory import build_line
-from content_moderator.commands.error import plain_errors
+from content_moderator.commands.error import plain_errors, told
 from content_moderator.commands.tenant import policy_of, tenant_option
 from content_moderator.config import load_settings
 from content_moderator.core.classification import ClassifierIdentity
@@ -118,9 +118,8 @@ def scan(  # noqa: PLR0917  (click passes them by name)
         console.print(f"\nended at line {work.line}; the same command goes on from there")
         sys.exit(INTERRUPTED)
     except OSError as error:
-        what = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(
-            f"{what}{error.strerror}. Ended at line {work.line}; the same command goes on from there."
+            f"{told(error)}. Ended at line {work.line}; the same command goes on from there."
         ) from error
     except ClassifierError as error:
         raise click.ClickException(

@@ -11,7 +11,7 @@ from content_moderator.core.policy import Verdict
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.classify import chosen_moderator, record, source_headers
-from content_moderator.web.description import FOREIGN_TEXT, FOREIGN_TEXTS
+from content_moderator.web.description import FOREIGN_TEXT, FOREIGN_TEXTS, LIMIT
 from content_moderator.web.dialect import OPENAI
 from content_moderator.web.schemas import Score, check_foreign_text
 from content_moderator.web.state import current_state
@@ -98,7 +98,7 @@ class ModerationRequestSchema(Schema):
                 {"type": "string", **FOREIGN_TEXT},
                 {
                     "type": "array",
-                    "items": {"type": "string", "x-limit": "max_foreign_chars"},
+                    "items": {"type": "string", LIMIT: "max_foreign_chars"},
                     **FOREIGN_TEXTS,
                 },
                 {"type": "array", "items": _TEXT_PART, **FOREIGN_TEXTS},
