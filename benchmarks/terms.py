@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 from benchmarks.text import Writer
-from content_moderator.core.terms import Terms
-from content_moderator.core.text import normalise
+from content_moderator.text.reading import normalise
+from content_moderator.text.terms import Terms
 
 TEXTS = 200
 ROUNDS = 5

@@ -15,11 +15,11 @@ import structlog
 
 from content_moderator import metrics
 from content_moderator.access.keyring import Caller
-from content_moderator.core.cleaning import clean
 from content_moderator.core.policy import Verdict
 from content_moderator.errors import ConfigurationError
 from content_moderator.log_writer import LogHandler, LogWriter
 from content_moderator.settings import AuditSettings, Secret
+from content_moderator.text.cleaning import clean
 
 STANDARD_OUTPUT: Final = "-"
 
@@ -78,6 +78,7 @@ class AuditLog:
             "tenant": caller.tenant if caller else None,
             "key_id": caller.key_id if caller else None,
             "decision": verdict.decision,
+            "language": verdict.language.code,
             # Not the terms, which are words of the text.
             "reasons": [
                 {"label": each.label, "score": round(each.score, 6), "action": each.action}

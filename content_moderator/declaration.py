@@ -8,7 +8,7 @@ from typing import Any, Final, get_type_hints
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from content_moderator.core.policy import RULE_NAMES, Rule
-from content_moderator.core.terms import pattern_of
+from content_moderator.text.terms import pattern_of
 
 
 class _StrictFloat(fields.Float):

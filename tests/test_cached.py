@@ -19,7 +19,6 @@ from content_moderator.classifiers.cached import Cached
 from content_moderator.classifiers.factory import build_line
 from content_moderator.classifiers.sampled import Sampler
 from content_moderator.core.classification import CacheOutcome, Classification, ClassifierIdentity, Outcome
-from content_moderator.core.cleaning import clean
 from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.label import Label
 from content_moderator.errors import (
@@ -36,6 +35,7 @@ from content_moderator.settings import (
     SharedCacheSettings,
     SimilarCacheSettings,
 )
+from content_moderator.text.cleaning import clean
 from tests.fake import HARMLESS, Clock, FakeClassifier, scored
 from tests.fault_server import wait_until
 from tests.test_guard import variants

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from content_moderator.app import create_app
 from content_moderator.cache.fold import fold
-from content_moderator.core.alignment import origins_of_clean, places_of_words
-from content_moderator.core.cleaning import MAX_MARKS, clean, is_invisible, visible_places, without_invisible
-from content_moderator.core.terms import Terms
-from content_moderator.core.text import normalise
-from content_moderator.core.view import plain_view
 from content_moderator.settings import Settings
+from content_moderator.text.alignment import origins_of_clean
+from content_moderator.text.cleaning import MAX_MARKS, clean, is_invisible, visible_places, without_invisible
+from content_moderator.text.reading import normalise, places_of_words
+from content_moderator.text.terms import Terms
+from content_moderator.text.view import plain_view
 
 DEFAULT_IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from content_moderator.app import create_app
 from content_moderator.classifiers.divided import Divided
 from content_moderator.classifiers.factory import remote_parts
-from content_moderator.core.chunk import chunks, max_tokens, parts_of
 from content_moderator.core.classification import Classification, Outcome, strictest
-from content_moderator.core.cleaning import clean
 from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.label import Label
 from content_moderator.errors import RequestRefusedError
@@ -28,6 +26,8 @@ from content_moderator.settings import (
     Settings,
     UpstreamSettings,
 )
+from content_moderator.text.chunk import chunks, max_tokens, parts_of
+from content_moderator.text.cleaning import clean
 from tests.fake import HARMLESS, IDENTITY, FakeClassifier
 from tests.fault_server import FaultServer, reply, scores
 from tests.live import ROOT, without_coverage

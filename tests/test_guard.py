@@ -11,9 +11,9 @@ from content_moderator.cache.fold import disguised, fold
 from content_moderator.cache.guard import Guard, Refusal
 from content_moderator.cache.near import NearCache
 from content_moderator.classifiers.embedded import EmbeddedClassifier
-from content_moderator.core.cleaning import clean
 from content_moderator.core.label import Label
 from content_moderator.settings import SimilarCacheSettings
+from content_moderator.text.cleaning import clean
 from tests.fake import HARMLESS, scored
 
 DATA = Path(__file__).parent / "data"
@@ -109,7 +109,7 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
             None,
             id="short slip",
         ),
-        pytest.param("We like that idea a lot", "We like thot idea a lot", "words", id="slip into slang"),
+        pytest.param("We like that idea a lot", "We like thot idea a lot", "weighed", id="slip into slang"),
         pytest.param(
             "What a lovely shirt it is", "What a lovely shrt it is", "words", id="slip near a bad word"
         ),
@@ -140,6 +140,9 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
         pytest.param("It is in room 12 now", "It is in room 24 now", None, id="twice the number of a room"),
         pytest.param("Read Mark 19:18 again", "Read Mark 20:13 again", "numbers", id="a verse"),
         pytest.param("Hello all, bus 4 is late", "Hi all, bus 7 is late", None, id="greeting and number"),
+        pytest.param(
+            "The barn burned down", "The barn burned down, thanks", "farewell", id="thanks for a fire"
+        ),
         pytest.param("This is so good", "This is sooooo good", None, id="stretched"),
         pytest.param("The seat is 12A again", "The seat is 14A again", None, id="number with a letter"),
         pytest.param("The mat is a55 again", "The mat is a56 again", "words", id="letters written as digits"),

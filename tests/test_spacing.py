@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content_moderator.core.spacing import words_in
+from content_moderator.text.spacing import words_in
 
 
 @pytest.mark.parametrize(

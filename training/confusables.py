@@ -3,7 +3,7 @@ Write the table of letters that look Latin: ``python -m training.confusables``.
 
 Source:
     Unicode's confusables.txt (UTS #39) as carried by the package confusable-homoglyphs, kept where
-    one non-ASCII character looks like one ASCII letter, plus a few look-alikes of our own.
+    one non-ASCII character looks like one ASCII letter, plus look-alikes of our own.
 """
 
 import json
@@ -12,10 +12,8 @@ import unicodedata
 from importlib.resources import files
 from pathlib import Path
 
-TARGET = Path("content_moderator/core/confusables.tsv")
-OWN = {"∂": "d", "∑": "e", "€": "e", "£": "l", "¥": "y", "¢": "c", "ß": "b", "я": "r", "и": "n",
-       "в": "b", "н": "h", "к": "k", "м": "m", "т": "t", "λ": "a", "ω": "w", "π": "n", "τ": "t",
-       "η": "n", "μ": "u", "№": "n", "ø": "o", "đ": "d", "ħ": "h", "ł": "l", "ŧ": "t", "ƒ": "f"}  # fmt: skip
+TARGET = Path("content_moderator/text/data/confusables.tsv")
+OWN = Path("training/lookalikes.txt")
 HEADER = (
     "# Characters that look like a Latin letter: code point, tab, letter. Made by training/confusables.py\n"
     "# from Unicode's confusables.txt, Copyright (c) 1991-2023 Unicode, Inc., see NOTICE.\n"
@@ -30,7 +28,14 @@ def table() -> dict[str, str]:
     for letter in string.ascii_letters:
         for other in similar.get(letter, ()):
             found.setdefault(other["c"], _plain(letter, other["c"]))
-    return {c: letter for c, letter in {**found, **OWN}.items() if _wanted(c)}
+    return {c: letters for c, letters in {**found, **own()}.items() if _wanted(c)}
+
+
+def own() -> dict[str, str]:
+    """Read the look-alikes that we list ourselves."""
+    lines = OWN.read_text(encoding="utf-8").splitlines()
+    pairs = (pair.partition("=") for line in lines if not line.startswith("#") for pair in line.split())
+    return {character: letters for character, _, letters in pairs}
 
 
 def _plain(letter: str, lookalike: str) -> str:

@@ -1,5 +1,5 @@
 """
-Write content_moderator/cache/dictionary.bin: ``python -m training.dictionary /usr/share/dict/*-english``.
+Write content_moderator/text/data/dictionary.bin: ``python -m training.dictionary /usr/share/dict/*-english``.
 
 The words of some word lists, each as 24 bits of its CRC-32, in order: enough to tell with near certainty whether a
 word is none. The lists are SCOWL's, as Debian's packages wamerican and wbritish (2020.12.07-2) carry them.
@@ -8,9 +8,9 @@ word is none. The lists are SCOWL's, as Debian's packages wamerican and wbritish
 import argparse
 from pathlib import Path
 
-from content_moderator.cache.dictionary import FINGERPRINT_BYTES, fingerprint
+from content_moderator.text.dictionary import FINGERPRINT_BYTES, fingerprint
 
-TARGET = Path("content_moderator/cache/dictionary.bin")
+TARGET = Path("content_moderator/text/data/dictionary.bin")
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 """
-Write content_moderator/core/profanity.tsv: ``python -m training.profanity DATA/profanity_en.csv.gz``.
+Write content_moderator/text/data/profanity.tsv: ``python -m training.profanity DATA/profanity_en.csv.gz``.
 
 The terms of Surge AI's profanity list and how severe people have judged each, without words that more often
 mean something else.
@@ -10,7 +10,7 @@ import csv
 import gzip
 from pathlib import Path
 
-TARGET = Path("content_moderator/core/profanity.tsv")
+TARGET = Path("content_moderator/text/data/profanity.tsv")
 
 INNOCENT = frozenset(
     [
@@ -89,7 +89,9 @@ def main() -> None:
     kept = {
         term: severity
         for term, severity in rows.items()
-        if term not in INNOCENT | INNOCENT_PHRASES and any(letter.isalpha() for letter in term)
+        if term not in INNOCENT | INNOCENT_PHRASES
+        and any(letter.isalpha() for letter in term)
+        and "*" not in term
     }
     lines = [f"{term}\t{severity:.1f}" for term, severity in sorted(kept.items())]
     head = "# A term and how severe it is, 1 to 3. training/profanity.py writes this file from Surge AI's list (MIT)."

@@ -1,5 +1,5 @@
 """
-Write content_moderator/core/words.bin: ``python -m training.words --data ../shared/data``.
+Write content_moderator/text/data/words.bin: ``python -m training.words --data ../shared/data``.
 
 The most frequent words of the training texts, most frequent first, each as its CRC-32: enough to find words
 in letters that were spaced out, and no list of slurs in the repository.
@@ -10,11 +10,11 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-from content_moderator.core.spacing import MAX_LETTERS
-from content_moderator.core.text import normalise, words_of
+from content_moderator.text.reading import normalise, words_of
+from content_moderator.text.spacing import MAX_LETTERS
 from training.source import SOURCES, load
 
-TARGET = Path("content_moderator/core/words.bin")
+TARGET = Path("content_moderator/text/data/words.bin")
 WORDS = 8000
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from rapidfuzz.distance import Levenshtein
 
-from content_moderator.cache.dictionary import word_set
-from content_moderator.core.text import normalise
+from content_moderator.text.dictionary import word_set
+from content_moderator.text.reading import normalise
 
 _TOKEN: Final = re.compile(r"[\w']+|[^\s\w]")
 

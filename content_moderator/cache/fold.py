@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-from content_moderator.core.text import WORD, compose, confusables, mostly_latin
+from content_moderator.text.lookalike import confusables
+from content_moderator.text.reading import WORD, compose, mostly_latin
 
 _APOSTROPHES: Final = str.maketrans("\u2018\u2019\u02bc", "'''")
 

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from content_moderator import metrics
-from content_moderator.cache.dictionary import mostly_words
 from content_moderator.cache.edit import Change, changes, is_sign, tokens_of
 from content_moderator.cache.number import numbers_alike, numbers_in
 from content_moderator.cache.slip import HARMFUL, Hazards, is_slip, is_spelling
 from content_moderator.core.classification import Classifier, succeeded
 from content_moderator.core.label import Label
 from content_moderator.settings import SimilarCacheSettings
+from content_moderator.text.dictionary import mostly_words
 
 Refusal = Literal[
     "language",
@@ -35,11 +35,13 @@ Refusal = Literal[
 ]
 REFUSALS: Final = get_args(Refusal)
 
-DOUBTFUL: Final = 0.5
+DOUBTFUL: Final = 0.6
 """Probability of any violation from which on the embedded model's doubt about a text counts."""
 
 _WORD: Final = re.compile(r"[\w']+")
 _NOT_PUNCTUATION: Final = re.compile(r"[^.,;:!?]+")
+
+_CHEERFUL: Final = frozenset({"thanks", "thank", "thx", "ty", "cheers"})
 
 _TELLING: Final = HARMFUL | {"gender", "group", "oppose"}
 """Classes of the embedded model's lexicon whose words carry what a text says about people."""
@@ -115,6 +117,10 @@ class Guard:
         """Look at one change by itself, without a model."""
         if change.is_farewell:
             return "farewell"
+        if change.is_greeting and not _CHEERFUL.isdisjoint((*change.removed, *change.added)):
+            # Whoever thanks for a fire, or cheers, says something else than who tells of it.
+            grave = any(self._lexicon.get(token.lower()) == "violence" for token in old)
+            return "farewell" if grave else None
         if change.is_greeting or change.is_apostrophe:
             return None
         by_form = _refusal_by_form(change) or self._refusal_by_class(change)

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Final
 
 from content_moderator.core.classification import ClassifierIdentity
-from content_moderator.core.cleaning import CLEANING_VERSION
+from content_moderator.text.cleaning import CLEANING_VERSION
 
 KEY_BYTES: Final = 20
 

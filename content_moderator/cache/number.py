@@ -4,8 +4,8 @@ import re
 from collections.abc import Container, Sequence
 from typing import Final
 
-from content_moderator.cache.dictionary import word_set
-from content_moderator.core.text import normalise
+from content_moderator.text.dictionary import word_set
+from content_moderator.text.reading import normalise
 
 MAX_RATIO: Final = 2.0
 """How many times as large the number of a thing, or of harmless things, may be as the one it stands for."""
@@ -118,11 +118,16 @@ def numbers_in(before: str, after: str) -> tuple[str, str] | None:
     if is_number(before) and is_number(after):
         return before, after
     parts = _CODE.fullmatch(before), _CODE.fullmatch(after)
-    if not (parts[0] and parts[1]) or before != normalise(before) or after != normalise(after):
+    if not (parts[0] and parts[1]) or _hides_a_word(before) or _hides_a_word(after):
         return None
     if (parts[0]["lead"], parts[0]["tail"]) != (parts[1]["lead"], parts[1]["tail"]):
         return None
     return parts[0]["number"], parts[1]["number"]
+
+
+def _hides_a_word(token: str) -> bool:
+    """Return whether figures stand for letters in a token."""
+    return normalise(token).replace(" ", "") != token
 
 
 def numbers_alike(before: str, after: str, tokens: Sequence[str], place: int) -> bool:

@@ -11,9 +11,9 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import OSA, Editop, Levenshtein
 
-from content_moderator.cache.dictionary import in_dictionary, is_word, word_set
+from content_moderator.text.dictionary import in_dictionary, is_word, word_set
 
-HARMFUL: Final = frozenset({"aversion", "dehumanise", "insult", "selfharm", "violence"})
+HARMFUL: Final = frozenset({"aversion", "belittle", "called", "dehumanise", "insult", "selfharm", "violence"})
 """Classes of the embedded model's lexicon whose words harm."""
 
 _SHORT_CHARS: Final = 3

@@ -12,7 +12,6 @@ import structlog
 
 from content_moderator import metrics
 from content_moderator.classifiers.latch import Latch
-from content_moderator.core.chunk import usual_tokens
 from content_moderator.core.classification import BatchClassifier, Outcome
 from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.errors import (
@@ -23,6 +22,7 @@ from content_moderator.errors import (
     RequestRefusedError,
 )
 from content_moderator.settings import CoalescingSettings
+from content_moderator.text.chunk import usual_tokens
 
 SINGLES_SECONDS: Final = 300.0
 """How long a classifier that failed a batch, and answered each text of it alone, gets single texts."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from content_moderator import metrics
 from content_moderator.core.classification import Classifier, Outcome, strictest
 from content_moderator.core.deadline import NEVER, Deadline
-from content_moderator.core.view import plain_view
+from content_moderator.text.view import plain_view
 
 
 class Viewed:

@@ -10,17 +10,33 @@ from typing import Literal, NoReturn, Protocol, TypeGuard
 from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.label import HARMS, Label
 from content_moderator.errors import BadReplyError, ClassifierError
+from content_moderator.text.language import Language
 
 CacheStatus = Literal["miss", "exact", "similar"]
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierIdentity:
-    """Which classifier answered: its name in the settings, the model, and the model's revision."""
+    """
+    Which classifier answered.
+
+    Args:
+        name: In the settings.
+        model: What it runs.
+        revision: Of the model.
+        languages: ISO 639 codes of those that it judges.
+        cautious: Whether it never blocks a text that is not English.
+    """
 
     name: str
     model: str
     revision: str
+    languages: frozenset[str] = frozenset({"en"})
+    cautious: bool = False
+
+    def as_dict(self) -> dict[str, str]:
+        """Return what answers tell of it."""
+        return {"name": self.name, "model": self.model, "revision": self.revision}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,7 @@ class Classification:
         classifier: Who gave the scores.
         cache: Whether they came from the cache.
         degraded: True if a stand-in answered because the chosen classifier could not.
+        language: Of the text, if the classifier found out.
     Raises:
         BadReplyError: A label is missing or unknown, or a score is not a number in [0, 1].
     """
@@ -69,6 +86,7 @@ class Classification:
     classifier: ClassifierIdentity
     cache: CacheOutcome = field(default_factory=CacheOutcome)
     degraded: bool = False
+    language: Language | None = None
 
     def __post_init__(self) -> None:
         if self.scores.keys() != set(Label):

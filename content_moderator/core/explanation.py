@@ -33,14 +33,17 @@ class Explanation:
     Args:
         label: A label, or ANY.
         log_odds: What the score is the sigmoid of.
-        base: What it would be without any word: ``log_odds`` is ``base`` plus the words' weights.
+        base: What it would be without any word: ``log_odds`` is ``base`` plus the words' weights plus
+            ``second_opinion``.
         words: Their contributions, in the order of the text.
+        second_opinion: By how much a second model moved it; 0 if none was asked.
     """
 
     label: str
     log_odds: float
     base: float
     words: tuple[Contribution, ...]
+    second_opinion: float = 0.0
 
 
 @runtime_checkable

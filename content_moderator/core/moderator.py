@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from content_moderator.core.alignment import origins_of_clean
 from content_moderator.core.classification import Classification, Classifier, Outcome, raise_copy
-from content_moderator.core.cleaning import clean
 from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.explanation import Contribution, Explainer, Explanation
 from content_moderator.core.label import Label
 from content_moderator.core.policy import ANY, Policy, Verdict
-from content_moderator.core.terms import Reading
-from content_moderator.core.text import sentences
-from content_moderator.errors import BadReplyError, ClassifierError
+from content_moderator.errors import BadReplyError, ClassifierError, LanguageNotJudgedError
+from content_moderator.text.alignment import origins_of_clean
+from content_moderator.text.cleaning import clean
+from content_moderator.text.language import SHORT
+from content_moderator.text.sentence import sentences
+from content_moderator.text.terms import Reading
 
 MAX_SPANS: Final = 100
 """A text of very many sentences must not become as many calls to a remote model."""
@@ -117,7 +118,7 @@ class Moderator:
         shown = self.policy.terms.read(clean(text)).text
         outer, inner = origins_of_clean(text), origins_of_clean(shown)
         origins = [outer[place] for place in inner]
-        labels = [reason.label for reason in verdict.reasons if reason.term is None] or [ANY]
+        labels = [reason.label for reason in verdict.reasons if reason.rule == "score"] or [ANY]
         return [
             replace(explanation, words=tuple(_moved(word, origins) for word in explanation.words))
             for explanation in self.explainer.explain(clean(shown), labels)
@@ -147,11 +148,14 @@ class Moderator:
         if len(outcomes) != len(shown):
             raise BadReplyError("the number of answers differs from the number of texts")
         each = iter(outcomes)
-        nothing = Classification(NOTHING, self.classifier.identity)
+        nothing = Classification(NOTHING, self.classifier.identity, language=SHORT)
         return [self._judged(next(each) if reading.text else nothing, reading) for reading in readings]
 
     def _judged(self, outcome: Outcome, reading: Reading) -> Verdict | ClassifierError:
-        return outcome if isinstance(outcome, ClassifierError) else self.policy.judge(outcome, reading)
+        if isinstance(outcome, ClassifierError):
+            return outcome
+        verdict = self.policy.judge(outcome, reading)
+        return LanguageNotJudgedError() if self.policy.refuses(verdict) else verdict
 
 
 def _moved(word: Contribution, origins: Sequence[int]) -> Contribution:

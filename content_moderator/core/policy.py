@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from content_moderator.core.classification import Classification
 from content_moderator.core.label import HARMS, Label
-from content_moderator.core.terms import Reading, Terms
+from content_moderator.text.language import ENGLISH, SHORT, language_of
+from content_moderator.text.terms import Reading, Terms
 
 Action = Literal["review", "block"]
 Decision = Literal["allow", "review", "block"]
@@ -21,7 +22,13 @@ RULE_NAMES: Final = (*(label.value for label in HARMS), ANY)
 TERM: Final = "TERM"
 """The name of the reason that a listed term is."""
 
-REASON_NAMES: Final = (*RULE_NAMES, TERM)
+LANGUAGE: Final = "LANGUAGE"
+"""The name of the reason that a language which is not judged is."""
+
+REASON_NAMES: Final = (*RULE_NAMES, TERM, LANGUAGE)
+
+OtherLanguages = Literal["review", "judge", "allow", "refuse"]
+"""What happens to a text in a language that the classifier does not judge; see config/app_conf.yml."""
 
 DEFAULT_POLICY: Final = "default"
 """The name of the policy of whoever has none of its own."""
@@ -77,6 +84,27 @@ class Reason:
     action: Action
     term: str | None = None
 
+    @property
+    def rule(self) -> Literal["score", "term", "language"]:
+        """What kind of rule it was."""
+        return {TERM: "term", LANGUAGE: "language"}.get(self.label, "score")  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedLanguage:
+    """
+    The language of a text, and what that means.
+
+    Args:
+        code: ISO 639-1, or ``und``.
+        certain: Whether there was enough of the text to tell.
+        judged: Whether the classifier judges the language.
+    """
+
+    code: str
+    certain: bool
+    judged: bool
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -88,12 +116,14 @@ class Verdict:
         decision: The severest action of the reasons.
         reasons: Terms first, then scores, the highest first, ANY last.
         policy: What decided.
+        language: Of the text.
     """
 
     classification: Classification
     decision: Decision
     reasons: tuple[Reason, ...]
     policy: "Policy"
+    language: JudgedLanguage
 
     @property
     def flagged(self) -> bool:
@@ -111,6 +141,8 @@ class Policy:
             consequences; the others have none.
         terms: What is decided by the text itself.
         name: What people call it.
+        other_languages: For each classifier, what happens to texts in languages that it does not judge;
+            "review" if it is not there.
 
     Attributes:
         version: Digits that change with whatever decides, and with nothing else.
@@ -119,11 +151,12 @@ class Policy:
     rules: Mapping[str, Mapping[str, Rule]]
     terms: Terms = field(default_factory=lambda: Terms({}))
     name: str = DEFAULT_POLICY
+    other_languages: Mapping[str, OtherLanguages] = field(default_factory=dict)
     version: str = field(init=False)
 
     def __post_init__(self) -> None:
         terms = {action: sorted(each) for action, each in self.terms.listed.items()}
-        text = json.dumps([self.thresholds(), terms], sort_keys=True)
+        text = json.dumps([self.thresholds(), terms, dict(self.other_languages)], sort_keys=True)
         object.__setattr__(self, "version", hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS])
 
     def thresholds(self) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -141,22 +174,48 @@ class Policy:
             classification: Of a text.
             reading: Of the same text; None if its terms do not matter.
         """
-        met = [] if reading is not None and reading.exempt else self._scored(classification)
+        language = self._language(classification, reading)
+        exempt = reading is not None and reading.exempt
+        met = [] if exempt else self._scored(classification, language)
         terms = [
             Reason(TERM, "term", 1.0, 1.0, match.action, match.term)
             for match in (reading.matches if reading else ())
             if match.action != "allow"
         ]
+        if not exempt and not language.judged and self._mode(classification) == "review":
+            terms.append(Reason(LANGUAGE, "language", 1.0, 1.0, "review"))
         reasons = (*terms, *sorted(met, key=lambda reason: (reason.label == ANY, -reason.score)))
         actions = {reason.action for reason in reasons}
         decision: Decision = "block" if "block" in actions else "review" if actions else "allow"
-        return Verdict(classification, decision, reasons, self)
+        return Verdict(classification, decision, reasons, self, language)
 
-    def _scored(self, classification: Classification) -> list[Reason]:
+    def refuses(self, verdict: Verdict) -> bool:
+        """Return whether a text is not to be answered, for its language is not judged."""
+        return not verdict.language.judged and self._mode(verdict.classification) == "refuse"
+
+    def _mode(self, classification: Classification) -> OtherLanguages:
+        return self.other_languages.get(classification.classifier.name, "review")
+
+    def _language(self, classification: Classification, reading: Reading | None) -> JudgedLanguage:
+        found = classification.language
+        if found is None:
+            found = SHORT if reading is None else language_of(reading.text)
+        return JudgedLanguage(*found, judged=found.code in classification.classifier.languages)
+
+    def _scored(self, classification: Classification, language: JudgedLanguage) -> list[Reason]:
+        if (
+            not language.judged
+            and classification.classifier.cautious
+            and self._mode(classification) == "allow"
+        ):
+            return []
+        english = language.code == ENGLISH
+        # Elsewhere the embedded model knows too little to block; what a remote one says is taken as it is.
+        may_block = english or not classification.classifier.cautious
         reasons = []
         for name, rule in self.rules[classification.classifier.name].items():
             score = score_of(classification, name)
-            if met := rule.apply(score):
+            if met := (rule if may_block else Rule(rule.review)).apply(score):
                 category = "any" if name == ANY else Label(name).category
                 reasons.append(Reason(name, category, score, *met))
         return reasons

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from itertools import groupby
 from typing import Final
 
-from content_moderator.core.spacing import is_frequent
+from content_moderator.text.spacing import is_frequent
 
 CLEANING_VERSION: Final = "3"
 """To be changed with what `clean` gives: answers that are remembered belong to a cleaned text."""

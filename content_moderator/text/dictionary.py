@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from content_moderator.core.spacing import is_frequent
+from content_moderator.text.spacing import is_frequent
 
 FINGERPRINT_BYTES: Final = 3
 
@@ -55,7 +55,7 @@ def fingerprint(word: str) -> int:
 
 @cache
 def _known() -> "array[int]":
-    data = files(__package__).joinpath("dictionary.bin").read_bytes()
+    data = files(__package__).joinpath("data/dictionary.bin").read_bytes()
     # A byte of every number at a time: one number at a time would hold up the first look-up.
     padded = bytearray(len(data) // FINGERPRINT_BYTES * 4)
     for place in range(FINGERPRINT_BYTES):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from content_moderator.core.text import sentences
+from content_moderator.text.sentence import sentences
 
 USUAL_BYTES: Final = 3
 """Of a token in usual text, rather few: English has about four."""

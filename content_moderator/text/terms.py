@@ -1,15 +1,18 @@
 """Terms that a community does not want, or does not mind, however they are written."""
 
 import bisect
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import ahocorasick
 
-from content_moderator.core.alignment import places_of_words
-from content_moderator.core.known import Known
-from content_moderator.core.text import REWRITES, STRETCHED, normalise, rewrites_knowing, words_of
+from content_moderator.errors import ConfigurationError
+from content_moderator.text.reading import STRETCHED, Reader, without_markup
 
 TermAction = Literal["allow", "review", "block"]
 
@@ -61,8 +64,8 @@ class Terms:
     """
     Finds thousands of terms in one pass over a text.
 
-    Texts and terms are compared as `normalise` makes them, word by word: case, punctuation between words and
-    the usual disguises do not matter. A ``*`` at an end of a term stands for any letters there.
+    Texts and terms are compared word by word, as `Reader` reads them: case, punctuation between words and the
+    usual disguises do not matter. A ``*`` at an end of a term stands for any letters there.
 
     Args:
         listed: Terms by what is to follow.
@@ -83,10 +86,15 @@ class Terms:
                     raise ValueError(f"{term!r} is also in {other.action}, as {other.term!r}")
         self.count = len(known)
         self.listed = {action: tuple(listed.get(action, ())) for action in _SEVERITY}
-        self._rewrites = rewrites_knowing(Known(word for pattern in known for word in pattern.split()))
+        words = {word for pattern in known for word in pattern.split()}
+        self._reader = Reader(words, unstretch=False)
+        # Both ways: "kkk" is a term, and in "freeee" is one.
+        self._unstretching = Reader(words)
         self._automaton: Any = ahocorasick.Automaton()
         for pattern, match in known.items():
             self._automaton.add_word(pattern, (pattern, match))
+            if (bare := pattern.replace("'", "")) not in known:
+                self._automaton.add_word(bare, (bare, match))
         if known:
             self._automaton.make_automaton()
 
@@ -94,44 +102,42 @@ class Terms:
         """Read a cleaned text."""
         if not self.count:
             return Reading(text)
-        found = sorted(self._find(text), key=lambda each: each.last)
-        allowed = [each for each in found if each.match.action == "allow"]
-        reach = _reach(allowed)
-        matches = dict.fromkeys(
-            each.match for each in found if each.match.action != "allow" and reach(each.first) < each.last
-        )
+        matches, allowed = self._matches(text)
+        if further := without_markup(text):
+            matches |= self._matches(further.text)[0]
         if not allowed:
             return Reading(text, tuple(matches))
         masked = self._without(text, allowed)
-        if words_of(normalise(masked)):
+        if self._reader.words(masked):
             return Reading(masked, tuple(matches), masked=True)
         return Reading(text, tuple(matches), masked=True, exempt=True)
 
-    def _find(self, text: str) -> Iterator[_Found]:
-        normalised = normalise(text, self._rewrites[:-1])
-        yield from self._find_among(normalised)
-        if STRETCHED.search(normalised):
-            # Both ways: "kkk" is a term, and in "freeee" is one.
-            pattern, unstretch = self._rewrites[-1]
-            yield from self._find_among(pattern.sub(unstretch, normalised))
+    def _matches(self, text: str) -> tuple[dict[Match, None], list[_Found]]:
+        """Return the terms for review and for block, in order, and the allowed ones."""
+        found = sorted(self._find(text), key=lambda each: each.last)
+        allowed = [each for each in found if each.match.action == "allow"]
+        reach = _reach(allowed)
+        harmful = (each for each in found if each.match.action != "allow" and reach(each.first) < each.last)
+        return dict.fromkeys(each.match for each in harmful), allowed
 
-    def _find_among(self, normalised: str) -> Iterator[_Found]:
-        words = words_of(normalised)
-        places: Sequence[int] = range(len(words))
-        if "_" in normalised:
-            parts = [(part, place) for place, word in enumerate(words) for part in _parts(word)]
-            words, places = [part for part, _ in parts], [place for _, place in parts]
+    def _find(self, text: str) -> Iterator[_Found]:
+        words = self._reader.words(text)
+        yield from self._find_among(words)
+        if any(map(STRETCHED.search, words)):
+            yield from self._find_among(self._unstretching.words(text))
+
+    def _find_among(self, words: Sequence[str]) -> Iterator[_Found]:
         joined = f" {' '.join(words)} "
         hits = [(end, *value) for end, value in self._automaton.iter(joined)]
         spaces = [place for place, character in enumerate(joined) if character == " "] if hits else []
         for end, pattern, match in hits:
             begin = end + 1 - len(pattern.lstrip())
             first = bisect.bisect(spaces, begin) - 1
-            yield _Found(match, places[first], places[first + pattern.strip().count(" ")])
+            yield _Found(match, first, first + pattern.strip().count(" "))
 
     def _without(self, text: str, found: Iterable[_Found]) -> str:
         """Blank the words that were found."""
-        places = places_of_words(text, self._rewrites)
+        places = self._unstretching.places(text)
         characters = list(text)
         for each in found:
             begin, end = places[each.first].begin, places[each.last].end
@@ -149,23 +155,70 @@ def _reach(found: Iterable[_Found]) -> Callable[[int], int]:
     return lambda word: lasts[place - 1] if (place := bisect.bisect(firsts, word)) else -1
 
 
-def _parts(word: str) -> list[str]:
-    """Divide a word at underscores, which are letters to regular expressions and not to people."""
-    return list(filter(None, word.split("_")))
+def term_lines(path: str | None, key: str) -> list[str]:
+    """
+    Read a file of terms, one a line; blank lines and those that begin with # are none.
+
+    Args:
+        path: Of the file; None for no terms.
+        key: Of the setting, for errors.
+    Raises:
+        ConfigurationError: It cannot be read, or has lines that are no terms; it names all of them.
+    """
+    if path is None:
+        return []
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"{key}: {path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{key}: {path} is not UTF-8") from error
+    terms: list[str] = []
+    wrong: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        term = line.strip()
+        if not term or term.startswith("#"):
+            continue
+        try:
+            pattern_of(term)
+        except ValueError as error:
+            wrong.append(f"line {number}: {error}")
+        terms.append(term)
+    if wrong:
+        raise ConfigurationError(f"{key}: {path}: " + "; ".join(wrong))
+    return terms
 
 
 def pattern_of(term: str) -> str:
     """
-    Make what is looked for among the words of a text, which stand between single spaces.
+    Return what is looked for among the words of a text, which stand between single spaces.
 
     Raises:
-        ValueError: The term has no word.
+        ValueError: The term has no word, or asks for what terms cannot do.
     """
-    # Letters that stand in a row stay: "kkk" is a term, and "k" is another.
-    normalised = normalise(term.strip(_ANY_LETTERS), REWRITES[:-1])
-    words = [part for word in words_of(normalised) for part in _parts(word)]
+    written = unicodedata.normalize("NFC", term.strip())
+    if _EXPRESSION.search(written):
+        raise ValueError(
+            f"{term!r} looks like a regular expression; a term is words, with * at an end for any letters"
+        )
+    inner = written.strip(_ANY_LETTERS)
+    if _STAR_INSIDE.search(inner):
+        raise ValueError(f"{term!r} has a * inside; it may only stand at the beginning or the end of a term")
+    words = _plain_reader().words(inner)
     if not words:
         raise ValueError(f"{term!r} has no letter, digit or emoji")
-    before = "" if term.startswith(_ANY_LETTERS) else " "
-    behind = "" if term.endswith(_ANY_LETTERS) else " "
+    before = "" if written.startswith(_ANY_LETTERS) else " "
+    behind = "" if written.endswith(_ANY_LETTERS) else " "
     return f"{before}{' '.join(words)}{behind}"
+
+
+@cache
+def _plain_reader() -> Reader:
+    """Return the reader of terms themselves: what is listed is meant as it is written."""
+    return Reader((), unstretch=False)
+
+
+_STAR_INSIDE: Final = re.compile(r"(?<=\w)\*+(?=\w)")
+_EXPRESSION: Final = re.compile(
+    r"^/.+/[a-z]*$|^(?:regexp?|re):|\\[bBdDsSwW.]|\.[*+?]|\(\?[:=!<]|\[[^\]]+\][*+?]|^\^\w|\w\$$"
+)

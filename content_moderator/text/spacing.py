@@ -40,6 +40,14 @@ def is_frequent(word: str) -> bool:
     return zlib.crc32(word.encode()) in _costs()
 
 
+def cost_of(word: str) -> float:
+    """
+    Return what *word*, in lower case, costs: less the more frequent it is; infinity if it is not
+    frequent.
+    """
+    return _costs().get(zlib.crc32(word.encode()), math.inf)
+
+
 def _begins(letters: str, known: Container[str]) -> list[int]:
     """
     Find for each place in *letters* where the last word begins, if all before it is divided best.
@@ -75,7 +83,7 @@ _UNKNOWN: Final = [10 + 2.5 * letters for letters in range(1, MAX_LETTERS + 1)]
 @cache
 def _costs() -> dict[int, float]:
     """Read the most frequent words as their CRC-32, and what each costs; training/words.py writes them."""
-    data = files(__package__).joinpath("words.bin").read_bytes()
+    data = files(__package__).joinpath("data/words.bin").read_bytes()
     ranks = {checksum: rank for rank, (checksum,) in enumerate(struct.iter_unpack("<I", data))}
     for letter in ascii_lowercase:
         ranks.pop(zlib.crc32(letter.encode()), None)
