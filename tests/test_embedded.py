@@ -28,17 +28,19 @@ from content_moderator.classifiers.embedded_model import (
     HEADS,
     MAGIC,
     EmbeddedModel,
-    PartWeights,
-    merge_parts,
+    SecondHeads,
+    margins_of,
     write_model,
 )
 from content_moderator.classifiers.embedded_token import tokens_of
+from content_moderator.classifiers.sentence_encoder import WIDTH
 from content_moderator.core.explanation import Explainer
 from content_moderator.core.label import Label
+from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import ANY
-from content_moderator.core.text import Division, normalise
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import PolicySettings
+from content_moderator.text.reading import words_of
 from tests.fake import scored
 
 MODEL = Path(str(files("content_moderator.models").joinpath("embedded.bin")))
@@ -65,7 +67,7 @@ def classifier() -> EmbeddedClassifier:
         ("you are such a pathetic idiot, nobody likes you", "review", "HR"),
         ("I want to end my life", "review", "SH"),
         ("let's have sex tonight", "block", "S"),
-        ("immigrants are vermin", "block", "H"),
+        ("immigrants are vermin", "review", "H"),
     ],
 )
 def test_mild_examples_are_told_apart(
@@ -98,9 +100,15 @@ def test_large_batches_are_split_and_keep_their_order(
     classifier: EmbeddedClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "MAX_BATCH_CHARS", 30)
-    texts = [f"text number {index} {'you idiot' * (index % 2)}" for index in range(20)]
+    texts = [f"{'you pathetic idiot' if index % 2 else 'text number'} {index}" for index in range(20)]
     found = [answer.scores[Label.HR] > 0.3 for answer in scored(classifier, texts)]
     assert found == [bool(index % 2) for index in range(20)]
+
+
+@pytest.mark.parametrize("text", ["sex", "erotic", "anal", "cock", "escort", "send nudes", "die jews"])
+def test_a_few_words_are_never_blocked(text: str, classifier: EmbeddedClassifier) -> None:
+    [verdict] = Moderator(classifier, PolicySettings().build()).moderate([text])
+    assert verdict.decision != "block"
 
 
 def test_no_texts_no_answers(classifier: EmbeddedClassifier) -> None:
@@ -125,26 +133,29 @@ LEXICON = {"gay": "group", "women": "gender", "people": "people", "hate": "avers
 @given(st.lists(st.text(max_size=60), max_size=6))
 def test_features_are_those_of_the_definition(texts: list[str]) -> None:
     """The array arithmetic counts exactly the n-grams that a plain reading of the definition gives."""
-    normalised = [normalise(text) for text in texts]
-    counts = count_features(normalised, LEXICON)
+    read = [words_of(text) for text in texts]
+    counts = count_features(read, LEXICON)
     assert (np.diff(counts.text * BUCKETS + counts.bucket) > 0).all()
-    for index, text in enumerate(normalised):
-        for block, expected in enumerate(plain_ngrams(text)):
+    for index, words in enumerate(read):
+        for block, expected in enumerate(plain_ngrams(words)):
             mine = (counts.text == index) & (counts.bucket // BUCKETS_PER_BLOCK == block)
             # Distinct n-grams share a bucket once in 131,072: totals are exact, distinct ones at most fewer.
             assert counts.count[mine].sum() == expected.total()
             assert mine.sum() <= len(expected)
 
 
-def plain_ngrams(normalised: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    words, classes, _ = tokens_of(normalised, LEXICON)
+def plain_ngrams(read: Sequence[str]) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    words, classes, _, about = tokens_of(read, LEXICON)
     inside = Counter(
         f" {word} "[start : start + size]
         for word in words
         for size in CHARACTER_NGRAMS
         for start in range(len(word) + 2 - size + 1)
     )
-    return ngrams(words, WORD_NGRAMS), inside, ngrams(classes, CLASS_NGRAMS)
+    of_classes = ngrams(classes, CLASS_NGRAMS)
+    for whom, spoken_of in zip(("you", "me", "a group"), about, strict=True):
+        of_classes.update({f"{whom}: {each}": count for each, count in Counter(classes).items() if spoken_of})
+    return ngrams(words, WORD_NGRAMS), inside, of_classes
 
 
 def ngrams(words: list[str], sizes: Sequence[int]) -> Counter[str]:
@@ -166,15 +177,15 @@ def ngrams(words: list[str], sizes: Sequence[int]) -> Counter[str]:
     ],
 )
 def test_words_become_classes_and_negation_is_marked(text: str, classified: str, places: list[int]) -> None:
-    tokens = tokens_of(text, LEXICON)
+    tokens = tokens_of(text.split(), LEXICON)
     assert (" ".join(tokens.classes), tokens.places) == (classified, places)
 
 
 @given(st.text(alphabet="gay hte wonp", max_size=60))
 def test_occurrences_are_the_counted_features_and_know_their_tokens(text: str) -> None:
-    tokens = tokens_of(text, LEXICON)
+    tokens = tokens_of(text.split(), LEXICON)
     found = occurrences(tokens)
-    counts = count_features([text], LEXICON)
+    counts = count_features([text.split()], LEXICON)
     assert Counter(found.bucket.tolist()) == dict(
         zip(counts.bucket.tolist(), counts.count.tolist(), strict=True)
     )
@@ -182,7 +193,7 @@ def test_occurrences_are_the_counted_features_and_know_their_tokens(text: str) -
     for bucket, first, last in zip(found.bucket, found.first, found.last, strict=True):
         part = stream[first : last + 1]
         as_class = first >= len(tokens.words)
-        alone = count_features([" ".join(part)], {} if as_class else LEXICON)
+        alone = count_features([part], {} if as_class else LEXICON)
         if not as_class:
             assert bucket in alone.bucket
 
@@ -190,7 +201,7 @@ def test_occurrences_are_the_counted_features_and_know_their_tokens(text: str) -
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_equal_ngrams_fall_in_equal_buckets(first: str, second: str) -> None:
     """A text's features do not depend on what else is in the batch, or on its place in it."""
-    a, b = normalise(first), normalise(second)
+    a, b = words_of(first), words_of(second)
     alone, together = count_features([a], LEXICON), count_features([b, a], LEXICON)
     mine = together.text == 1
     assert (together.bucket[mine] == alone.bucket).all()
@@ -198,8 +209,26 @@ def test_equal_ngrams_fall_in_equal_buckets(first: str, second: str) -> None:
 
 
 def test_long_texts_grow_the_tables() -> None:
-    counts = count_features(["word " * 30_000], {})
+    counts = count_features([["word"] * 30_000], {})
     assert counts.count.sum() > 100_000
+
+
+HEADER = {
+    "heads": ["S", "ANY"],
+    "bias": [-1.0, 0.5],
+    "any": [1, 0, 0],
+    "growth": [0.5, 1.0],
+    "short": [0.25, 0.0],
+    "second_opinion": {"ask_above": -2.0, "languages": {"de": [0.5, -0.5]}},
+    "lexicon": {"group": ["gay"]},
+}
+SECOND = SecondHeads(
+    hidden=np.ones((WIDTH, 3), dtype=np.float32),
+    hidden_bias=np.array([-1, 0, 1], dtype=np.float32),
+    output=np.arange(6, dtype=np.float32).reshape(3, 2),
+    around=np.zeros((WIDTH, 2), dtype=np.float32),
+    bias=np.array([0.5, -0.5], dtype=np.float32),
+)
 
 
 def test_model_file_survives_writing_and_reading(tmp_path: Path) -> None:
@@ -207,26 +236,28 @@ def test_model_file_survives_writing_and_reading(tmp_path: Path) -> None:
     weights[5], weights[7] = (1.0, -2.0), (0.5, 127.0)
     idf = np.linspace(0, 10, BUCKETS, dtype=np.float32)
     path = tmp_path / "model.bin"
-    parts = {"whole": 0.5, "passage": 0.25, "sentence": 0.125, "bias": [1, 2]}
-    header = {"heads": ["S", "ANY"], "bias": [-1.0, 0.5], "any": [1, 0, 0], "parts": parts}
-    header["lexicon"] = {"group": ["gay"]}
-    write_model(path, header=header, idf=idf, weights=weights)
+    write_model(path, header=HEADER, idf=idf, weights=weights, second=SECOND)
     model = EmbeddedModel.load(path)
     assert model.lexicon == {"gay": "group"}
-    assert (model.parts.whole, model.parts.passage, model.parts.sentence) == (0.5, 0.25, 0.125)
-    assert model.parts.bias.tolist() == [1, 2]
+    assert (model.growth.tolist(), model.short.tolist(), model.ask_above) == ([0.5, 1.0], [0.25, 0.0], -2.0)
+    assert {code: shift.tolist() for code, shift in model.languages.items()} == {"de": [0.5, -0.5]}
     assert model.heads == ("S", "ANY")
     np.testing.assert_allclose(model.idf, idf, atol=0.02)
     np.testing.assert_allclose(model.weights[[5, 7]] * model.scale, weights[[5, 7]], atol=1.0)
     assert model.logits(count_features([], {}), 0).shape == (0, 2)
-    assert model.logits(count_features([""], {}), 1)[0] == pytest.approx([-1.0, 0.5])
+    assert model.logits(count_features([[]], {}), 1)[0] == pytest.approx([-1.0, 0.5])
+    vector = np.zeros((1, WIDTH), dtype=np.float32)
+    vector[0, 0] = 2
+    # Units of 1, 2 and 3; with a calibration of twice that and one more.
+    assert model.second.logits(vector)[0] == pytest.approx([16.5, 21.5])
+    calibrated = model.second.scaled(np.array([2, 2]), np.array([1, 1]))
+    assert calibrated.logits(vector)[0] == pytest.approx([34, 44])
 
 
 def test_model_whose_last_head_is_another_is_refused(tmp_path: Path) -> None:
-    parts = {"whole": 1, "passage": 0, "sentence": 0, "bias": [0, 0]}
-    header = {"heads": ["ANY", "S"], "bias": [0, 0], "any": [1, 0, 0], "parts": parts, "lexicon": {}}
     ones = np.ones((BUCKETS, 2), dtype=np.float32)
-    write_model(tmp_path / "model.bin", header=header, idf=ones[:, 0], weights=ones)
+    header = HEADER | {"heads": ["ANY", "S"]}
+    write_model(tmp_path / "model.bin", header=header, idf=ones[:, 0], weights=ones, second=SECOND)
     with pytest.raises(ConfigurationError):
         EmbeddedModel.load(tmp_path / "model.bin")
 
@@ -291,20 +322,11 @@ def test_padding_does_not_hide_a_violation(hidden: str, label: str, embedded_cli
     assert flagged(PADDING * 4) == set()
 
 
-def test_parts_speak_for_their_text() -> None:
-    """Of each kind of part the loudest counts, for each head by itself; a short text speaks for itself."""
-    odds = np.array([[1, 1], [-4, -4], [5, 0], [2, 6], [3, 3], [2, 2], [7, 7]], dtype=np.float32)
-    long = Division([(0, 9), (0, 4), (5, 9), (0, 2)], passages=[1, 2], sentences=[2, 3])
-    short = Division([(0, 9)], [], [])
-    weights = PartWeights(whole=0.5, passage=2.0, sentence=10.0, bias=np.array([100, 200], dtype=np.float32))
-    merged = merge_parts(odds, [short, long, short, short], weights)
-    assert merged.tolist() == [
-        [1, 1],
-        [0.5 * -4 + 2 * 5 + 10 * 3 + 100, 0.5 * -4 + 2 * 6 + 10 * 6 + 200],
-        [2, 2],
-        [7, 7],
-    ]
-    assert merge_parts(odds[:1], [short], weights).tolist() == [[1, 1]]
+def test_the_more_parts_the_less_each_says() -> None:
+    growth = np.array([0.5, 1.0], dtype=np.float32)
+    assert margins_of(growth, 0).tolist() == [0, 0]
+    assert margins_of(growth, 1).tolist() == [0.5, 1]
+    assert margins_of(growth, 7).tolist() == [1.5, 3]
 
 
 EXPLAINED = [
@@ -316,6 +338,10 @@ EXPLAINED = [
     "What a lovely morning",
     "...",
     PADDING + "I will find you and k i l l you. " + PADDING,
+    "you stu**pid** idiot",
+    "stfu u fcuking id iot",
+    "Ich bringe dich um, du Idiot. Morgen bist du tot.",
+    "Dick Van Dyke",
 ]
 
 
@@ -324,7 +350,7 @@ def test_explanations_add_up_to_the_score(text: str, classifier: EmbeddedClassif
     assert isinstance(classifier, Explainer)
     [answer] = scored(classifier, [text])
     for each in classifier.explain(text, [*HEADS, "S3"]):
-        total = each.base + sum(word.weight for word in each.words)
+        total = each.base + sum(word.weight for word in each.words) + each.second_opinion
         assert total == pytest.approx(each.log_odds, abs=1e-6)
         head = "S" if each.label == "S3" else each.label
         score = answer.unsafe if head == ANY else answer.scores[Label(head)]
@@ -336,7 +362,7 @@ def test_explanations_add_up_to_the_score(text: str, classifier: EmbeddedClassif
     ("text", "label", "word"),
     [
         ("I will kill you", "V", "kill"),
-        ("you are such a pathetic id1ot", "HR", "id1ot"),
+        ("you are such an id1ot", "HR", "id1ot"),
         ("please do not h u r t me, stupid fool", "HR", "stupid"),
         (PADDING + "I will find you and k i l l you. " + PADDING, "V", "k i l l"),
     ],

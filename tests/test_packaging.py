@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
     "name",
     [
         "models/embedded.bin",
-        "core/confusables.tsv",
+        "text/data/confusables.tsv",
         "defaults/gunicorn.conf.py",
         "defaults/config/app_conf.yml",
         "defaults/config/environments/production.yml",
@@ -108,7 +108,7 @@ def test_no_secret_and_no_path_of_a_machine_is_in_the_repository() -> None:
         pytest.skip("git is not installed, or this is no checkout")
     for name in files.stdout.splitlines():
         path = ROOT / name
-        if path.suffix in {".bin", ".png"} or path == Path(__file__) or not path.is_file():
+        if path.suffix in {".bin", ".model", ".png"} or path == Path(__file__) or not path.is_file():
             continue
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"hf_[A-Za-z0-9]{30,}|BEGIN (?:RSA )?PRIVATE KEY|/home/\w|/root/", text), name

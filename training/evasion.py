@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from content_moderator.core.text import confusables
+from content_moderator.text.lookalike import confusables
 from training.source import read_goemotions
 
 MIN_LETTERS: Final = 4

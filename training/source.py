@@ -7,16 +7,30 @@ import io
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
 from content_moderator.classifiers.embedded_model import HEADS
 from content_moderator.core.policy import ANY
 from content_moderator.evaluation.labelled import near_duplicate_key
+from content_moderator.text.reading import words_of
+from content_moderator.text.repair import harsh_words
+
+CROP_EVERY: Final = 4
+MAX_CROP: Final = 4
+HARSH_CLASSES: Final = ("dehumanise", "insult", "belittle", "violence", "selfharm", "aversion")
+
+LEXICON: Final[dict[str, list[str]]] = {
+    kind: words.split()
+    for kind, words in yaml.safe_load(
+        (Path(__file__).parent / "lexicon.yml").read_text(encoding="utf-8")
+    ).items()
+}
 
 MAX_EXPANSIONS: Final = 80
 """Sentences made of one template at most: a template with many slots must not outweigh the others."""
@@ -105,9 +119,26 @@ def read_hatecheck(folder: Path) -> list[tuple[str, str, bool]]:
     return [(r["test_case"], r["functionality"], r["label_gold"] == "hateful") for r in rows]
 
 
+def read_multilingual_hatecheck(folder: Path, language: str) -> list[tuple[str, str, bool]]:
+    """Read Multilingual HateCheck in a language of ``LANGUAGES_CHECKED``, as `read_hatecheck` does. For evaluation only."""
+    rows = _csv(_read(folder / f"mhc_{LANGUAGES_CHECKED[language]}.csv.gz"))
+    return [(r["test_case"], r["functionality"], r["label_gold"] == "hateful") for r in rows]
+
+
 def read_goemotions(folder: Path, part: str) -> list[str]:
     """Read the benign sentences of a part of GoEmotions that is not fitted to: ``dev`` or ``test``."""
     return [text for text, _ in _goemotions([_read(folder / f"goemotions_{part}.tsv.gz")])]
+
+
+def read_everyday(folder: Path) -> list[str]:
+    """Read the sentences that thresholds are chosen by: GoEmotions' ``dev`` part but for those in ``set_aside.tsv``."""
+    lines = (Path(__file__).parent / "set_aside.tsv").read_text(encoding="utf-8").splitlines()
+    aside = {line.split("\t")[0] for line in lines if not line.startswith("#")}
+    return [
+        text
+        for text in read_goemotions(folder, "dev")
+        if hashlib.sha256(text.encode()).hexdigest()[:16] not in aside
+    ]
 
 
 def read_convabuse(folder: Path) -> list[tuple[str, bool]]:
@@ -117,10 +148,12 @@ def read_convabuse(folder: Path) -> list[tuple[str, bool]]:
 
 
 def seeds() -> list[Row]:
-    """Expand our own sentences."""
-    groups = yaml.safe_load((Path(__file__).parent / "seeds.yml").read_text(encoding="utf-8"))
+    """Expand our own sentences; of two that are the same the later one counts."""
+    paths = sorted((Path(__file__).parent / "seeds").glob("*.yml"))
     rows = {}
-    for group in groups:
+    for group in itertools.chain.from_iterable(
+        yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths
+    ):
         targets = complete(**dict.fromkeys(group.get("positive", ()), True))
         known = {h: v for h, v in targets.items() if h not in group.get("unknown", ())}
         for template in group["texts"]:
@@ -129,14 +162,84 @@ def seeds() -> list[Row]:
     return list(rows.values())
 
 
-def _expand(template: str, group: Mapping[str, dict[str, list[str]]]) -> Iterator[str]:
-    """Fill in the slots; of more than MAX_EXPANSIONS combinations every so many-th is taken."""
+def _expand(template: str, group: Mapping[str, Any]) -> Iterator[str]:
+    """Fill in the slots; of more combinations than the group's ``expansions`` every so many-th is taken."""
     slots = {name: v for name, v in group.get("slots", {}).items() if f"{{{name}}}" in template}
     combinations = list(itertools.product(*slots.values()))
-    step = len(combinations) / min(len(combinations), MAX_EXPANSIONS)
-    for index in range(min(len(combinations), MAX_EXPANSIONS)):
+    count = min(len(combinations), group.get("expansions", MAX_EXPANSIONS))
+    step = len(combinations) / count
+    for index in range(count):
         values = combinations[int(index * step)]
         yield template.format(**dict(zip(slots, values, strict=True)))
+
+
+def foreign() -> list[Row]:
+    """Expand our own sentences in other languages; see ``FOREIGN_LABELS``."""
+    languages = yaml.safe_load((Path(__file__).parent / "foreign.yml").read_text(encoding="utf-8"))
+    rows = {}
+    for code, parts in languages.items():
+        for kind, (positive, unknown) in FOREIGN_LABELS.items():
+            targets = complete(**dict.fromkeys(positive, True))
+            known = {head: value for head, value in targets.items() if head not in unknown}
+            for template in parts[kind]:
+                for group in parts["groups"] if "{0}" in template else ("",):
+                    text = template.format(group)
+                    rows[text] = Row(text, known, "foreign", f"{code}: {template}")
+    return list(rows.values())
+
+
+FOREIGN_LABELS: Final = {
+    "hate": (("H",), ("HR", "H2", "V", "S")),
+    "violent": (("H", "H2", "V"), ("HR", "S", "V2")),
+    "kind": ((), ()),
+    "insults": (("HR",), ("H", "V", "S")),
+    "threats": (("V",), ("HR", "H", "SH", "H2", "V2")),
+    "self_harm": (("SH",), ("HR", "V")),
+    "sexual": (("S",), ("HR",)),
+    "harmless": ((), ()),
+}
+"""The labels that a kind of sentence of ``foreign.yml`` has, and those that nobody can tell."""
+
+
+def cases() -> list[Row]:
+    """Read texts of our own as people type them, each with all labels known; tests have others of their kinds."""
+    lines = (Path(__file__).parent / "cases.jsonl").read_text(encoding="utf-8").splitlines()
+    found = []
+    for row in map(json.loads, lines):
+        targets = complete(**dict.fromkeys(row["positive"], True))
+        known = {
+            head: value for head, value in targets.items() if value or head == ANY or not row["positive"]
+        }
+        found.append(Row(row["text"], known, "cases", near_duplicate_key(row["text"])))
+    return found
+
+
+def crops(rows: Sequence[Row]) -> list[Row]:
+    """
+    Cut one to four words out of benign sentences: what people type first is short.
+
+    Args:
+        rows: Of GoEmotions.
+    """
+    found = {}
+    for index, row in enumerate(rows[::CROP_EVERY]):
+        words = row.text.split()
+        size = index % MAX_CROP + 1
+        begin = index * 7 % max(len(words) - size + 1, 1)
+        text = " ".join(words[begin : begin + size])
+        if is_calm(text):
+            found[text] = Row(text, complete(), "crops", near_duplicate_key(text))
+    return list(found.values())
+
+
+@cache
+def _harsh() -> frozenset[str]:
+    return harsh_words() | {word for kind in HARSH_CLASSES for word in LEXICON[kind]}
+
+
+def is_calm(text: str) -> bool:
+    """Return whether a text has no word of abuse, violence or aversion: what people call harmless may have some."""
+    return not _harsh() & set(words_of(text))
 
 
 def _csv(text: str) -> Iterator[dict[str, str]]:
@@ -253,7 +356,7 @@ SOURCES: Final = {
         ("openai_moderation_train.jsonl.gz",),
         "openai/moderation-api-release: data/samples-1680.jsonl.gz, a fixed part without S3",
         "MIT",
-        weight=8,
+        weight=14,
     ),
     "davidson": Source(
         _davidson,
@@ -313,9 +416,13 @@ SOURCES: Final = {
     ),
 }
 
+LANGUAGES_CHECKED: Final = {"ar": "arabic", "de": "german", "es": "spanish", "zh": "mandarin"}
+"""Languages of Multilingual HateCheck that were measured, by the names of its files."""
+
 EVALUATION: Final = (
     "convabuse_test.csv.gz",
     "hatecheck_test_suite_cases.csv.gz",
     "goemotions_test.tsv.gz",
+    *(f"mhc_{name}.csv.gz" for name in LANGUAGES_CHECKED.values()),
 )
 """Files that are read to evaluate and never to fit."""

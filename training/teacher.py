@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from training.encoder import Encoder
 
-CACHE: Final = Path("build")
+CACHE: Final = Path("build/described.npz")
 VECTOR_SCALE: Final = 3.0
 """Vectors have length 1; three times as long they need less of the penalised weights."""
 
@@ -20,22 +20,28 @@ Floats = NDArray[np.float64]
 
 def describe(texts: Sequence[str]) -> Floats:
     """
-    Give what the teacher sees of each text: its sentence vector, and how offensive another model finds it.
+    Return what the teacher sees of each text: its sentence vector, and how offensive another model finds it.
 
-    Encoding takes minutes, so the outcome is kept in ``CACHE`` under a checksum of the texts.
+    Encoding takes minutes, so what was found is kept in ``CACHE`` under the checksums of the texts.
 
     Returns:
         Shape (texts, width + 1).
     """
-    path = CACHE / f"described-{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}.npy"
-    if path.exists():
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-    found = offensive(texts)
-    vectors = Encoder.load().encode(texts) * VECTOR_SCALE
-    described = np.hstack([vectors, np.log((found + 1e-4) / (1 - found + 1e-4))[:, np.newaxis] / 2])
-    CACHE.mkdir(exist_ok=True)
-    np.save(path, described.astype(np.float32))
-    return np.asarray(described.astype(np.float32), dtype=np.float64)
+    names = [hashlib.sha256(text.encode()).hexdigest()[:24] for text in texts]
+    known: dict[str, NDArray[np.float32]] = {}
+    if CACHE.exists():
+        with np.load(CACHE, allow_pickle=False) as kept:
+            known = dict(zip(kept["names"].tolist(), kept["described"], strict=True))
+    missing = [index for index, name in enumerate(names) if name not in known]
+    if missing:
+        shown = [texts[index] for index in missing]
+        found = offensive(shown)
+        vectors = Encoder.load().encode(shown) * VECTOR_SCALE
+        rows = np.hstack([vectors, np.log((found + 1e-4) / (1 - found + 1e-4))[:, np.newaxis] / 2])
+        known |= dict(zip((names[index] for index in missing), rows.astype(np.float32), strict=True))
+        CACHE.parent.mkdir(exist_ok=True)
+        np.savez(CACHE, names=np.array(list(known)), described=np.stack(list(known.values())))
+    return np.stack([known[name] for name in names]).astype(np.float64)
 
 
 def offensive(texts: Sequence[str]) -> Floats:

@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
-from content_moderator.core.cleaning import clean
 from content_moderator.core.policy import ANY
-from content_moderator.core.view import plain_view
+from content_moderator.text.cleaning import clean
+from content_moderator.text.view import plain_view
 from training.evasion import ATTACKS, attack
 from training.source import load, read_goemotions
 

@@ -6,21 +6,16 @@ from pathlib import Path
 from typing import Final, Self
 
 from content_moderator.classifiers.embedded_explanation import explain
-from content_moderator.classifiers.embedded_feature import count_features
-from content_moderator.classifiers.embedded_model import (
-    EmbeddedModel,
-    merge_parts,
-    probabilities,
-    stack_any,
-    wholes,
-)
+from content_moderator.classifiers.embedded_model import EmbeddedModel, probabilities
+from content_moderator.classifiers.embedded_opinion import Opinion, final_odds, opinions
 from content_moderator.classifiers.embedded_token import Lexicon
+from content_moderator.classifiers.sentence_encoder import SentenceEncoder
 from content_moderator.core.classification import Classification, ClassifierIdentity, Outcome
 from content_moderator.core.deadline import NEVER, Deadline
 from content_moderator.core.explanation import Explanation
 from content_moderator.core.label import Label
-from content_moderator.core.text import Division, divide, normalise
 from content_moderator.errors import DeadlineExceededError
+from content_moderator.text.language import ENGLISH
 
 NAME: Final = "embedded"
 
@@ -42,27 +37,40 @@ _MINOR: Final = re.compile(
 
 class EmbeddedClassifier:
     """
-    Scores texts with the linear model in `content_moderator.models`.
+    Scores texts with the models in `content_moderator.models`: n-grams first, a sentence encoder where
+    they doubt.
 
     The scores are calibrated and independent: they do not sum to 1, unlike Koala's. ``OK`` is one
     minus the probability of any violation, to which a head of its own and the highest label speak.
     ``S3`` has no training text on purpose: it is the sexual score where the text also mentions a minor.
+
+    Args:
+        model: The n-grams' model and the heads of the second opinion.
+        encoder: Gives the second opinion; None for none, and then English alone is judged.
     """
 
-    def __init__(self, model: EmbeddedModel) -> None:
+    def __init__(self, model: EmbeddedModel, encoder: SentenceEncoder | None = None) -> None:
         self._model = model
+        self._encoder = encoder
         self._labels = [Label(name) for name in model.heads[:-1]]
-        self.identity = ClassifierIdentity(NAME, "content-moderator-embedded", model.revision)
+        languages = frozenset({ENGLISH} if encoder is None else {ENGLISH, *model.languages})
+        revision = model.revision if encoder is None else f"{model.revision}+{encoder.revision}"
+        self.identity = ClassifierIdentity(
+            NAME, "content-moderator-embedded", revision, languages, cautious=True
+        )
 
     @classmethod
-    def load(cls, path: Path | None = None) -> Self:
+    def load(cls, path: Path | None = None, *, second_opinion: bool = True) -> Self:
         """
         Load the model at *path*, or the one in the package.
 
+        Args:
+            path: Of the n-grams' model.
+            second_opinion: Whether the sentence encoder is loaded as well.
         Raises:
-            ConfigurationError: The file is missing or damaged.
+            ConfigurationError: A file is missing or damaged.
         """
-        return cls(EmbeddedModel.load(path))
+        return cls(EmbeddedModel.load(path), SentenceEncoder.load() if second_opinion else None)
 
     @property
     def lexicon(self) -> Lexicon:
@@ -81,35 +89,24 @@ class EmbeddedClassifier:
 
     def explain(self, text: str, labels: Sequence[str]) -> list[Explanation]:
         """Take the scores of one text apart; see `Explainer.explain`."""
-        return explain(self._model, text, labels)
+        return explain(self._model, self._encoder, text, labels)
 
     def _classify(self, texts: Sequence[str]) -> Iterator[Classification]:
-        divisions = [divide(text) for text in texts]
-        normalised = [normalise(part) for part in parts_of(texts, divisions)]
-        odds = self._model.logits(count_features(normalised, self._model.lexicon), len(normalised))
-        merged = merge_parts(odds, divisions, self._model.parts)
-        scores = probabilities(stack_any(merged, self._model.stack)).tolist()
-        for whole, row in zip(wholes(divisions), scores, strict=True):
-            yield self._classification(normalised[whole], row)
+        for opinion in opinions(self._model, self._encoder, texts):
+            scores = probabilities(final_odds(self._model, opinion)).tolist()
+            yield self._classification(opinion, scores)
 
-    def _classification(self, normalised: str, scores: Sequence[float]) -> Classification:
+    def _classification(self, opinion: Opinion, scores: Sequence[float]) -> Classification:
         labels = dict(zip(self._labels, scores[:-1], strict=True))
-        labels[Label.S3] = _minor_score(normalised, sexual=labels[Label.S])
+        labels[Label.S3] = _minor_score(opinion.parts[0].words, sexual=labels[Label.S])
         labels[Label.OK] = 1 - scores[-1]
-        return Classification(labels, self.identity)
+        return Classification(labels, self.identity, language=opinion.language)
 
 
-def parts_of(texts: Sequence[str], divisions: Sequence[Division]) -> Iterator[str]:
-    """Yield all parts of the first text, then of the next."""
-    for text, division in zip(texts, divisions, strict=True):
-        for begin, end in division.spans:
-            yield text[begin:end]
-
-
-def _minor_score(normalised: str, *, sexual: float) -> float:
+def _minor_score(words: Sequence[str], *, sexual: float) -> float:
     if sexual < MIN_SEXUAL:
         return sexual * (1 - MINOR_CERTAINTY)
-    return sexual * (MINOR_CERTAINTY if _MINOR.search(normalised) else 1 - MINOR_CERTAINTY)
+    return sexual * (MINOR_CERTAINTY if _MINOR.search(" ".join(words)) else 1 - MINOR_CERTAINTY)
 
 
 def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,4 +1,7 @@
-"""Takes the embedded model's log-odds apart, word by word: exactly, for the model is linear."""
+"""
+Takes the embedded model's log-odds apart: exactly, word by word, for the n-grams, and what the
+encoder moved.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,13 +10,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from content_moderator.classifiers.embedded_feature import Counts, count_features, occurrences
-from content_moderator.classifiers.embedded_model import EmbeddedModel, feature_values
+from content_moderator.classifiers.embedded_feature import Counts, occurrences
+from content_moderator.classifiers.embedded_model import MOST_BELOW_LABEL, EmbeddedModel, feature_values
+from content_moderator.classifiers.embedded_opinion import for_shortness, limits, opinions
 from content_moderator.classifiers.embedded_token import tokens_of
-from content_moderator.core.alignment import Place, places_of_words
+from content_moderator.classifiers.sentence_encoder import SentenceEncoder
 from content_moderator.core.explanation import Contribution, Explanation
 from content_moderator.core.label import Label
-from content_moderator.core.text import divide, normalise
+from content_moderator.text.reading import Place, places_of_words, without_markup
+from content_moderator.text.sentence import Part
 
 EXPLAINED_BY: Final = {Label.S3.value: Label.S.value}
 """S3 has no head of its own: what can be explained is what is sexual about the text."""
@@ -21,17 +26,31 @@ EXPLAINED_BY: Final = {Label.S3.value: Label.S.value}
 Floats = NDArray[np.float64]
 
 
-def explain(model: EmbeddedModel, text: str, labels: Sequence[str]) -> list[Explanation]:
+def explain(
+    model: EmbeddedModel, encoder: SentenceEncoder | None, text: str, labels: Sequence[str]
+) -> list[Explanation]:
     """Take the scores of *text* apart; see `content_moderator.core.explanation.Explainer.explain`."""
-    base, words = _merge_parts(model, text)
-    _stack_any(model, base, words)
-    odds = base + sum(words.values(), np.zeros_like(base))
+    [opinion] = opinions(model, encoder, [text])
+    odds = opinion.odds()
+    loudest = odds.argmax(axis=0)
+    heads = np.arange(len(model.heads))
+    taken = np.where(loudest > 0, opinion.margin, 0)
+    base = -taken if opinion.foreign else model.bias.astype(float) - taken
+    words = {} if opinion.foreign else _weigh_parts(model, text, [opinion.parts[part] for part in loudest])
+    linear = np.zeros(len(heads)) if opinion.foreign else opinion.linear[loudest, heads]
+    second = odds[loudest, heads] + taken - linear
+    _stack_any(model, odds[loudest, heads], base, second, words)
+    base -= for_shortness(model, opinion)
+    total = base + second + sum(words.values(), np.zeros_like(base))
+    # What a text of few words may not have is taken from the base.
+    base -= np.maximum(total - limits(model, opinion), 0)
+    total = np.minimum(total, limits(model, opinion))
 
     def explanation(label: str) -> Explanation:
         head = model.heads.index(EXPLAINED_BY.get(label, label))
         weights = ((place, float(weight[head])) for place, weight in sorted(words.items(), key=_position))
         contributions = tuple(Contribution(*place, weight) for place, weight in weights)
-        return Explanation(label, float(odds[head]), float(base[head]), contributions)
+        return Explanation(label, float(total[head]), float(base[head]), contributions, float(second[head]))
 
     return [explanation(label) for label in labels]
 
@@ -40,19 +59,43 @@ def _position(item: tuple[Place, Floats]) -> tuple[int, int]:
     return item[0].begin, item[0].end
 
 
-def _weigh_words(model: EmbeddedModel, text: str, begin: int = 0) -> dict[Place, Floats]:
+def _weigh_parts(model: EmbeddedModel, text: str, loudest: Sequence[Part]) -> dict[Place, Floats]:
+    """Return what each word adds to the log-odds of each head, in the part that is loudest for that head."""
+    merged = defaultdict[Place, Floats](lambda: np.zeros(len(model.heads)))
+    read: list[tuple[Part, dict[Place, Floats]]] = []
+    for head, part in enumerate(loudest):
+        weighed = next((each for known, each in read if known is part), None)
+        if weighed is None:
+            weighed = _weigh_words(model, part.words, _places(text, part))
+            read.append((part, weighed))
+        for place, weight in weighed.items():
+            merged[place][head] += weight[head]
+    return dict(merged)
+
+
+def _places(text: str, part: Part) -> list[Place]:
+    """Return where the words of a part stand in the text."""
+    if part.marked_up and (further := without_markup(text)):
+        return [
+            Place(place.word, further.begins[place.begin], further.ends[place.end - 1])
+            for place in places_of_words(further.text)
+        ]
+    places = places_of_words(text[part.begin : part.end])[part.first : part.first + len(part.words)]
+    return [Place(place.word, part.begin + place.begin, part.begin + place.end) for place in places]
+
+
+def _weigh_words(model: EmbeddedModel, words: Sequence[str], places: Sequence[Place]) -> dict[Place, Floats]:
     """
-    Give what each word of *text* adds to the log-odds of each head.
+    Return what each word adds to the log-odds of each head.
 
     An n-gram's share goes to the words that it is made of, in equal parts.
 
     Args:
         model: Whose weights.
-        text: A text or a passage.
-        begin: Where it begins in the whole text.
+        words: Of a text or a part of one.
+        places: Where they stand.
     """
-    places = places_of_words(text)
-    tokens = tokens_of(normalise(text), model.lexicon)
+    tokens = tokens_of(words, model.lexicon)
     found = occurrences(tokens)
     bucket, which, count = np.unique(found.bucket, return_inverse=True, return_counts=True)
     values = feature_values(Counts(np.zeros_like(bucket), bucket, count), model.idf) / count
@@ -66,41 +109,20 @@ def _weigh_words(model: EmbeddedModel, text: str, begin: int = 0) -> dict[Place,
     np.add.at(steps, first, shares)
     np.subtract.at(steps, behind, shares)
     weights = np.cumsum(steps, axis=0)[:-1]
-    return {
-        Place(place.word, begin + place.begin, begin + place.end): weight
-        for place, weight in zip(places, weights, strict=True)
-    }
+    merged = defaultdict[Place, Floats](lambda: np.zeros(len(model.heads)))
+    for place, weight in zip(places, weights, strict=True):
+        merged[place] += weight
+    return dict(merged)
 
 
-def _merge_parts(model: EmbeddedModel, text: str) -> tuple[Floats, dict[Place, Floats]]:
-    """Weigh the words of the whole text and of the loudest parts, for each head, as `merge_parts` does."""
-    bias = model.bias.astype(float)
-    division = divide(text)
-    if not division.passages:
-        return bias, _weigh_words(model, text)
-    normalised = [normalise(text[begin:end]) for begin, end in division.spans]
-    odds = model.logits(count_features(normalised, model.lexicon), len(normalised))
-    # How much each part counts for each head: the loudest of its kind does, and no other.
-    counts = np.zeros(odds.shape)
-    counts[0] = model.parts.whole
-    for weight, kind in (
-        (model.parts.passage, division.passages),
-        (model.parts.sentence, division.sentences),
-    ):
-        loudest = np.array(kind)[np.argmax(odds[kind], axis=0)]
-        np.add.at(counts, (loudest, np.arange(len(bias))), weight)
-    merged = defaultdict[Place, Floats](lambda: np.zeros_like(bias))
-    for part in np.flatnonzero(counts.any(axis=1)):
-        begin, end = division.spans[part]
-        for place, adds in _weigh_words(model, text[begin:end], begin).items():
-            merged[place] += adds * counts[part]
-    return counts.sum(axis=0) * bias + model.parts.bias, dict(merged)
-
-
-def _stack_any(model: EmbeddedModel, base: Floats, words: dict[Place, Floats]) -> None:
+def _stack_any(
+    model: EmbeddedModel, odds: Floats, base: Floats, second: Floats, words: dict[Place, Floats]
+) -> None:
     """Let the highest label speak for any violation, as `stack_any` does."""
     own, highest, bias = model.stack
-    top = int(np.argmax(base[:-1] + sum((weight[:-1] for weight in words.values()), np.zeros(len(base) - 1))))
+    top = int(np.argmax(odds[:-1]))
+    if own * odds[-1] + highest * odds[top] + bias < odds[top] - MOST_BELOW_LABEL:
+        own, highest, bias = 0, 1, -MOST_BELOW_LABEL
     base[-1] = own * base[-1] + highest * base[top] + bias
-    for weight in words.values():
+    for weight in (second, *words.values()):
         weight[-1] = own * weight[-1] + highest * weight[top]

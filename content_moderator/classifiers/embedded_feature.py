@@ -28,6 +28,11 @@ WORDS, CHARACTERS, CLASSES = range(BLOCKS)
 WORD_NGRAMS: Final = (1, 2)
 CHARACTER_NGRAMS: Final = (3, 4, 5)
 CLASS_NGRAMS: Final = (1, 2, 3)
+ABOUT: Final = 3
+"""
+Of whom a text speaks: each class is a feature together with each of these, too, however far apart
+they stand.
+"""
 
 _BASE: Final = 0x9E3779B97F4A7C15
 _INVERSE: Final = pow(_BASE, -1, 1 << 64)
@@ -69,9 +74,9 @@ class Occurrences:
     last: Ints
 
 
-def count_features(normalised: Sequence[str], lexicon: Lexicon) -> Counts:
-    """Count the n-grams of texts that `content_moderator.core.text.normalise` has been through."""
-    stream = _Stream([tokens_of(text, lexicon) for text in normalised])
+def count_features(texts: Sequence[Sequence[str]], lexicon: Lexicon) -> Counts:
+    """Count the n-grams of texts, each given as its words."""
+    stream = _Stream([tokens_of(words, lexicon) for words in texts])
     keys = stream.keys(stream.ngrams())
     keys.sort()
     # Where a run of equal keys begins, and where the last one ends.
@@ -154,6 +159,7 @@ class _Stream:
         self.characters = np.frombuffer(encoded, dtype=np.uint32)
         self.half = sum(lengths[: len(texts)])
         self._text = np.repeat(np.tile(np.arange(len(texts)), 2), lengths)
+        self._about = np.array([each.about for each in texts], dtype=bool).reshape(len(texts), ABOUT)
 
     def ngrams(self) -> _Ngrams:
         """Find all n-grams."""
@@ -165,6 +171,8 @@ class _Stream:
             *self._character_ngrams(words),
             *self._word_ngrams(classes, CLASS_NGRAMS),
         ]
+        starts, ends = parts[-len(CLASS_NGRAMS)]
+        parts += [(starts[about], ends[about]) for about in self._about[self._text[starts]].T]
         sizes = [len(starts) for starts, _ in parts]
         return _Ngrams(
             starts=np.concatenate([starts for starts, _ in parts]),
@@ -202,11 +210,13 @@ class _Stream:
 
 
 _PART_BLOCKS: Final = BUCKETS_PER_BLOCK * np.array(
-    [WORDS] * len(WORD_NGRAMS) + [CHARACTERS] * len(CHARACTER_NGRAMS) + [CLASSES] * len(CLASS_NGRAMS)
+    [WORDS] * len(WORD_NGRAMS)
+    + [CHARACTERS] * len(CHARACTER_NGRAMS)
+    + [CLASSES] * (len(CLASS_NGRAMS) + ABOUT)
 )
-_PART_SALTS: Final = np.array([*WORD_NGRAMS, *CHARACTER_NGRAMS, *CLASS_NGRAMS], dtype=np.uint64) * np.uint64(
-    0x632BE59BD9B4E019
-)
+_PART_SALTS: Final = np.array(
+    [*WORD_NGRAMS, *CHARACTER_NGRAMS, *CLASS_NGRAMS, *range(11, 11 + ABOUT)], dtype=np.uint64
+) * np.uint64(0x632BE59BD9B4E019)
 
 
 def _bucket(hashes: UInts, salts: UInts) -> Ints:

@@ -1,9 +1,9 @@
 """What the embedded model reads: the words of a text, and the same words by class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from content_moderator.core.text import words_of
+from content_moderator.text.dictionary import word_set
 
 GROUP_MARK: Final = "§"
 """Stands for any word for a group of people, so that no group's name is evidence by itself."""
@@ -23,20 +23,21 @@ class Tokens(NamedTuple):
         words: Its words, with one mark in the place of each name of a group.
         classes: Its words by class, negation marked; "gay people" is one token.
         places: Index of the first word that each token of *classes* stands for.
+        about: Of whom it speaks: of the one who is spoken to, of the speaker, of a group.
     """
 
     words: list[str]
     classes: list[str]
     places: list[int]
+    about: tuple[bool, bool, bool]
 
 
-def tokens_of(normalised: str, lexicon: Lexicon) -> Tokens:
+def tokens_of(found: Sequence[str], lexicon: Lexicon) -> Tokens:
     """
-    Read a text that `content_moderator.core.text.normalise` has been through.
+    Return the tokens of words as `content_moderator.text.reading.words_of` gives them.
 
     For example, the classes of "we do not hate gay people here" are "we do not !<aversion> !§ here".
     """
-    found = words_of(normalised)
     kinds = [lexicon.get(word, "") for word in found]
     words = [GROUP_MARK if kind == "group" else word for word, kind in zip(found, kinds, strict=True)]
     classes: list[str] = []
@@ -56,7 +57,11 @@ def tokens_of(normalised: str, lexicon: Lexicon) -> Tokens:
         token = GROUP_MARK if group else f"<{kind}>" if kind and kind != "people" else word
         classes.append(f"!{token}" if negated else token)
         negated = max(0, negated - 1)
-    return Tokens(words, classes, places)
+    known = set(found)
+    about = (not known.isdisjoint(_YOU), not known.isdisjoint(_ME), not _GROUPS.isdisjoint(kinds))
+    return Tokens(words, classes, places, about)
 
 
+_YOU: Final = word_set("you your yours yourself yourselves you're you've you'll you'd ur u thou")
+_ME: Final = word_set("i me my mine myself i'm i've i'll i'd im")
 _GROUPS: Final = frozenset({"group", "gender"})

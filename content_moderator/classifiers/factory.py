@@ -24,12 +24,12 @@ from content_moderator.classifiers.protected import Protected
 from content_moderator.classifiers.protocol import PROTOCOLS
 from content_moderator.classifiers.sampled import Sampler
 from content_moderator.classifiers.viewed import Viewed
-from content_moderator.core.chunk import collapse_white_space, parts_of
 from content_moderator.core.classification import Classifier, ClassifierIdentity
 from content_moderator.core.explanation import Explainer
 from content_moderator.core.policy import Policy
 from content_moderator.errors import ConfigurationError
 from content_moderator.settings import Settings
+from content_moderator.text.chunk import collapse_white_space, parts_of
 from content_moderator.urls import checked_url
 
 EMBEDDED_PART_BYTES: Final = 81_920
@@ -177,7 +177,9 @@ def build_classifier(settings: Settings) -> Classifier:
 
 def _embedded(settings: Settings) -> EmbeddedClassifier:
     path = settings.classifier.model_path
-    return EmbeddedClassifier.load(Path(path) if path else None)
+    return EmbeddedClassifier.load(
+        Path(path) if path else None, second_opinion=settings.classifier.second_opinion
+    )
 
 
 def _koala(settings: Settings) -> Classifier:

@@ -16,18 +16,19 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit
 from sklearn.model_selection import GroupKFold
 
-from content_moderator.classifiers.embedded import parts_of
 from content_moderator.classifiers.embedded_feature import BUCKETS, count_features
 from content_moderator.classifiers.embedded_model import (
     HEADS,
     EmbeddedModel,
     feature_values,
-    merge_parts,
+    margins_of,
     stack_any,
-    wholes,
 )
-from content_moderator.core.text import Division, divide, normalise
+from content_moderator.classifiers.sentence_encoder import SentenceEncoder
 from content_moderator.evaluation.labelled import LabelledRow, near_duplicate_key
+from content_moderator.text.cleaning import clean
+from content_moderator.text.reading import words_of
+from content_moderator.text.sentence import parts_of
 
 FOLDS: Final = 5
 STRENGTHS: Final = (0.03, 0.1, 0.3, 1.0)
@@ -54,8 +55,9 @@ class Sample:
 
     Args:
         x: Features of all parts of the first text, then of the next, shape (parts, BUCKETS).
-        prior: The shipped model's log-odds of the parts, shape (parts, heads).
-        divisions: How each text was divided.
+        prior: The log-odds of the parts by the shipped model's n-grams, shape (parts, heads).
+        second: Those by its encoder, which is not retrained, shape (parts, heads); None if it is not asked.
+        owner: Which text each part is of, shape (parts,).
         whole: Which part is each whole text, shape (texts,).
         targets: 1, 0 or NaN for unknown, shape (texts, heads).
         groups: Texts that begin alike are of one group, shape (texts,).
@@ -63,27 +65,42 @@ class Sample:
 
     x: csr_matrix
     prior: Floats
-    divisions: Sequence[Division]
+    second: Floats | None
+    owner: NDArray[np.int64]
     whole: NDArray[np.int64]
     targets: Floats
     groups: Sequence[str]
 
 
-def sample_of(rows: Sequence[LabelledRow], model: EmbeddedModel) -> Sample:
-    """Look at *rows* as *model* does."""
-    texts = [row.text for row in rows]
-    divisions = [divide(text) for text in texts]
-    normalised = [normalise(part) for part in parts_of(texts, divisions)]
-    counts = count_features(normalised, model.lexicon)
+def sample_of(
+    rows: Sequence[LabelledRow], model: EmbeddedModel, encoder: SentenceEncoder | None = None
+) -> Sample:
+    """Look at *rows* as *model* does, with *encoder* for its second opinion."""
+    texts = [clean(row.text) for row in rows]
+    words: list[list[str]] = []
+    owner: list[int] = []
+    whole: list[int] = []
+    for number, text in enumerate(texts):
+        read = words_of(text)
+        parts = [part.words for part in parts_of(text, read)]
+        whole.append(len(words))
+        words += [read, *parts]
+        owner += [number] * (1 + len(parts))
+    counts = count_features(words, model.lexicon)
     values = feature_values(counts, model.idf).astype(float)
     return Sample(
-        x=csr_matrix((values, (counts.text, counts.bucket)), shape=(len(normalised), BUCKETS)),
-        prior=model.logits(counts, len(normalised)).astype(float),
-        divisions=divisions,
-        whole=np.array(wholes(divisions)),
+        x=csr_matrix((values, (counts.text, counts.bucket)), shape=(len(words), BUCKETS)),
+        prior=model.logits(counts, len(words)).astype(float),
+        second=None if encoder is None else _second(words, model, encoder),
+        owner=np.array(owner),
+        whole=np.array(whole),
         targets=np.array([[float(row.labels.get(head, np.nan)) for head in HEADS] for row in rows]),
         groups=[near_duplicate_key(text) for text in texts],
     )
+
+
+def _second(words: Sequence[Sequence[str]], model: EmbeddedModel, encoder: SentenceEncoder) -> Floats:
+    return model.second.logits(encoder.encode([" ".join(each) for each in words])).astype(float)
 
 
 def fit(sample: Sample, rows: NDArray[np.int64], strength: float) -> Change:
@@ -97,6 +114,10 @@ def fit(sample: Sample, rows: NDArray[np.int64], strength: float) -> Change:
     """
     parts = sample.whole[rows]
     x, prior, targets = sample.x[parts], sample.prior[parts], sample.targets[rows]
+    share = 1.0
+    if sample.second is not None:
+        # Of what the rows teach the n-grams half arrives, for the encoder is asked about these texts, too.
+        share, prior = 0.5, (prior + sample.second[parts]) / 2
     active = np.unique(x.indices)
     weights, bias = np.zeros((BUCKETS, len(HEADS))), np.zeros(len(HEADS))
     for head in range(len(HEADS)):
@@ -104,15 +125,15 @@ def fit(sample: Sample, rows: NDArray[np.int64], strength: float) -> Change:
         # Rows of one kind alone say nothing about where a label ends: such a head stays as it is.
         if len(np.unique(targets[known, head])) > 1:
             weights[active, head], bias[head] = _fit_head(
-                x[known][:, active], targets[known, head], prior[known, head], strength
+                x[known][:, active], targets[known, head], prior[known, head], strength, share
             )
     return Change(weights, bias)
 
 
-def _fit_head(x: csr_matrix, y: Floats, prior: Floats, strength: float) -> tuple[Floats, float]:
+def _fit_head(x: csr_matrix, y: Floats, prior: Floats, strength: float, share: float) -> tuple[Floats, float]:
     def loss(change: Floats) -> tuple[float, Floats]:
-        odds = prior + x @ change[:-1] + change[-1]
-        missed = expit(odds) - y
+        odds = prior + share * (x @ change[:-1] + change[-1])
+        missed = share * (expit(odds) - y)
         gradient = np.append(x.T @ missed, missed.sum()) + change / strength
         # ln(1 + e^odds) - y * odds is the negative log-likelihood of y.
         likelihood = np.logaddexp(0, odds) - y * odds
@@ -124,10 +145,24 @@ def _fit_head(x: csr_matrix, y: Floats, prior: Floats, strength: float) -> tuple
 
 def odds_of(sample: Sample, model: EmbeddedModel, change: Change | None = None) -> Floats:
     """Give the log-odds that the model, changed or not, has for each text, shape (texts, heads)."""
-    odds = sample.prior
+    linear = sample.prior
     if change is not None:
-        odds = odds + sample.x @ change.weights + change.bias
-    return stack_any(merge_parts(odds, sample.divisions, model.parts), model.stack)
+        linear = linear + sample.x @ change.weights + change.bias
+    odds = stack_any(_merged(sample, model, linear), model.stack)
+    if sample.second is None:
+        return odds
+    both = stack_any(_merged(sample, model, (linear + sample.second) / 2), model.stack)
+    return np.where(odds[:, [-1]] > model.ask_above, both, odds)
+
+
+def _merged(sample: Sample, model: EmbeddedModel, odds: Floats) -> Floats:
+    """Let the loudest part of each text speak for it, less the margin."""
+    merged = odds[sample.whole]
+    parts = np.bincount(sample.owner) - 1
+    margins = np.stack([margins_of(model.growth, int(count)) for count in parts])
+    others = np.setdiff1d(np.arange(len(odds)), sample.whole)
+    np.maximum.at(merged, sample.owner[others], odds[others] - margins[sample.owner[others]])
+    return merged
 
 
 def out_of_fold_odds(sample: Sample, model: EmbeddedModel, strength: float) -> Floats:
@@ -148,7 +183,10 @@ def log_loss(odds: Floats, targets: Floats) -> float:
 
 def changed(model: EmbeddedModel, change: Change) -> tuple[Floats, dict[str, Any]]:
     """Give the weights and the header of the changed model, ready for `write_model`."""
-    header = {name: model.header[name] for name in ("format", "heads", "any", "parts", "lexicon", "sources")}
+    header = {
+        name: model.header[name]
+        for name in ("format", "heads", "any", "growth", "short", "second_opinion", "lexicon", "sources")
+    }
     header["bias"] = [float(value) for value in model.bias + change.bias]
     header["retrained_from"] = model.revision
     return model.weights * model.scale + change.weights, header

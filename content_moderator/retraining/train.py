@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from content_moderator.classifiers.embedded_model import EmbeddedModel, write_model
+from content_moderator.classifiers.sentence_encoder import SentenceEncoder
 from content_moderator.errors import TrainingError
 from content_moderator.evaluation.labelled import LabelledRow
 from content_moderator.replacing import replacing
@@ -26,7 +27,12 @@ MIN_ROWS: Final = 10
 
 
 def train(
-    rows: Sequence[LabelledRow], base: EmbeddedModel, output: Path, *, false_alarms: float
+    rows: Sequence[LabelledRow],
+    base: EmbeddedModel,
+    output: Path,
+    *,
+    false_alarms: float,
+    encoder: SentenceEncoder | None = None,
 ) -> Iterator[str]:
     """
     Fit *rows* together with *base*, and write the model.
@@ -36,12 +42,13 @@ def train(
         base: The model whose knowledge is kept.
         output: Where the new model goes; written whole or not at all.
         false_alarms: See `compare`.
+        encoder: For the second opinion, which is asked as before; None if the model does without.
     Yields:
         Lines of a report for people; the file is there after the last.
     Raises:
         TrainingError: There are too few rows.
     """
-    sample = sample_of(rows, base)
+    sample = sample_of(rows, base, encoder)
     if len(set(sample.groups)) < MIN_ROWS:
         raise TrainingError(
             f"{len(set(sample.groups))} rows that begin differently; at least {MIN_ROWS} are needed"
@@ -62,7 +69,9 @@ def train(
     weights, header = changed(base, fit(sample, np.arange(len(rows)), best))
     header["retrained_on"] = {"rows": len(rows), "strength": best}
     with replacing(output) as fresh:
-        write_model(fresh, header=header, idf=base.idf, weights=weights.astype(np.float32))
+        write_model(
+            fresh, header=header, idf=base.idf, weights=weights.astype(np.float32), second=base.second
+        )
     revision = EmbeddedModel.load(output).revision
     yield f"{output} written, revision {revision}. To use it: classifier.model_path: {output.resolve()}"
     yield "and the thresholds that suit it under policy.embedded."
