@@ -29,6 +29,9 @@ from gunicorn.http import wsgi
 from gunicorn.http.wsgi import Response
 from gunicorn.workers.gthread import ThreadWorker
 
+# The matrices of the sentence encoder are small: more threads than one to a request only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 _host = os.environ.get("HOST", "127.0.0.1")
 _port = os.environ.get("PORT", "8000")
 _RETRY_SECONDS = 1.0

@@ -83,6 +83,33 @@ REASONS: Final = Counter(
     "Rules met, by classifier, label and action.",
     ("classifier", "label", "action"),
 )
+LANGUAGES: Final = Counter(
+    "content_moderator_texts_by_language",
+    "Texts judged, by language (ISO 639, or other) and whether the classifier judges it.",
+    ("language", "judged"),
+)
+SECOND_OPINIONS: Final = Counter(
+    "content_moderator_second_opinions", "Texts about which the embedded model's sentence encoder was asked."
+)
+COUNTED_LANGUAGES: Final = (
+    "en",
+    "ar",
+    "de",
+    "es",
+    "fr",
+    "it",
+    "ja",
+    "ko",
+    "nl",
+    "pl",
+    "pt",
+    "ru",
+    "th",
+    "tr",
+    "zh",
+)
+"""Languages that are counted by themselves."""
+
 CLASSIFIER_CALLS: Final = Counter(
     "content_moderator_classifier_calls",
     "Calls to a classifier, by outcome: ok, or the error's code.",
@@ -264,9 +291,17 @@ def initialise(classifier: str) -> None:
     for outcome in ("ok", "internal_error", *codes(ClassifierError)):
         CLASSIFIER_CALLS.labels(classifier, outcome)
     CLASSIFIER_CALL_SECONDS.labels(classifier)
+    for code in (*COUNTED_LANGUAGES, "other"):
+        for judged in ("true", "false"):
+            LANGUAGES.labels(code, judged)
     for metric, values_of_its_label in _CLOSED.items():
         for value in values_of_its_label:
             metric.labels(value)
+
+
+def language_counter(code: str, *, judged: bool) -> Counter:
+    """Return the counter of texts in a language, one of a closed set."""
+    return LANGUAGES.labels(code if code in COUNTED_LANGUAGES else "other", str(judged).lower())
 
 
 def _tell_loss(error: OSError) -> None:

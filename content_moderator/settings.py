@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from content_moderator import declaration
-from content_moderator.core.policy import DEFAULT_POLICY, Policy, Rule
-from content_moderator.core.terms import Terms
+from content_moderator.core.policy import DEFAULT_POLICY, OtherLanguages, Policy, Rule
 from content_moderator.errors import ConfigurationError
+from content_moderator.text.terms import TermAction, Terms, term_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class ClassifierSettings:
     deadline_seconds: float = declaration.number(8.0, low=0.1, high=300)
     on_unavailable: Literal["error", "embedded"] = declaration.text("error", "error", "embedded")
     undo_disguises: bool = declaration.flag(True)
+    second_opinion: bool = declaration.flag(True)
     config: UpstreamSettings = field(default_factory=UpstreamSettings)
     retries: RetrySettings = field(default_factory=RetrySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
@@ -97,7 +98,7 @@ class SimilarCacheSettings:
     min_chars: int = declaration.integer(16, low=8, high=10_000)
     max_chars: int = declaration.integer(2000, low=8, high=20_000)
     max_candidates: int = declaration.integer(150, low=1, high=100_000)
-    guard_delta: float = declaration.number(0.1, low=0.0, high=1)
+    guard_delta: float = declaration.number(0.25, low=0.0, high=1)
     guard_digits: bool = declaration.flag(False)
     sample_rate: float = declaration.number(0.02, low=0.0, high=1)
 
@@ -129,6 +130,26 @@ class TermSettings:
     block: Sequence[str] = declaration.terms()
     review: Sequence[str] = declaration.terms()
     allow: Sequence[str] = declaration.terms()
+    block_file: str | None = declaration.text(None)
+    review_file: str | None = declaration.text(None)
+    allow_file: str | None = declaration.text(None)
+
+    def listed(self) -> dict[TermAction, list[str]]:
+        """
+        Return the terms of the settings and of the files that they name.
+
+        Raises:
+            ConfigurationError: A file cannot be read, or has lines that are no terms; it names all of them.
+        """
+        return {
+            "block": [*self.block, *term_lines(self.block_file, "policy.terms.block_file")],
+            "review": [*self.review, *term_lines(self.review_file, "policy.terms.review_file")],
+            "allow": [*self.allow, *term_lines(self.allow_file, "policy.terms.allow_file")],
+        }
+
+
+USUAL_FOR_OTHER_LANGUAGES: Final[Mapping[str, OtherLanguages]] = {"embedded": "review", "koala": "allow"}
+"""What happens to texts in languages that a classifier does not judge, if nothing is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +157,17 @@ class PolicySettings:
     """``policy``: for each classifier, the thresholds from which a score has consequences; and terms."""
 
     embedded: Mapping[str, Rule] = declaration.policy(
-        S=(0.67, 0.97), H=(0.84, 0.91), V=(0.36, None), HR=(0.47, None), SH=(0.19, None),
-        S3=(0.25, None), H2=(0.89, None), V2=(0.09, None), ANY=(0.81, None),
+        S=(0.51, 0.95), H=(0.51, None), V=(0.55, None), HR=(0.47, None), SH=(0.4, None),
+        S3=(0.25, None), H2=(0.42, None), V2=(0.18, None), ANY=(0.73, None),
     )  # fmt: skip
     koala: Mapping[str, Rule] = declaration.policy(
         S=(0.3, 0.7), H=(0.3, 0.7), V=(0.3, 0.8), HR=(0.3, 0.8), SH=(0.2, 0.8),
         S3=(0.1, 0.5), H2=(0.1, 0.5), V2=(0.2, 0.7), ANY=(0.6, None),
     )  # fmt: skip
 
+    other_languages: OtherLanguages | None = declaration.text(  # noqa: RUF009  (a field, as all of them)
+        None, "review", "judge", "allow", "refuse"
+    )
     terms: TermSettings = field(default_factory=TermSettings)
 
     def build(self, name: str = DEFAULT_POLICY) -> Policy:
@@ -155,10 +179,11 @@ class PolicySettings:
         """
         rules = {each: getattr(self, each) for each in ("embedded", "koala")}
         try:
-            terms = Terms({"block": self.terms.block, "review": self.terms.review, "allow": self.terms.allow})
+            terms = Terms(self.terms.listed())
         except ValueError as error:
             raise ConfigurationError(f"policy.terms: {error}") from error
-        return Policy(rules, terms, name=name)
+        others = {each: self.other_languages or usual for each, usual in USUAL_FOR_OTHER_LANGUAGES.items()}
+        return Policy(rules, terms, name=name, other_languages=others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from content_moderator.core.label import Label
 from content_moderator.errors import ClassifierError
 
 HARMLESS = dict.fromkeys(Label, 0.01) | {Label.OK: 0.98}
-IDENTITY = ClassifierIdentity("embedded", "fake", "1")
+LANGUAGES = frozenset({"en", "de", "es", "fr", "ja", "ru", "und", "zh"})
+IDENTITY = ClassifierIdentity("embedded", "fake", "1", LANGUAGES)
 
 
 class FakeClassifier:

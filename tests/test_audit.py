@@ -82,6 +82,7 @@ def test_record_says_who_what_and_why_and_not_the_text(tmp_path: Path) -> None:
         "tenant": "forum",
         "key_id": key.id,
         "decision": "block",
+        "language": "en",
         "reasons": [
             {"label": "TERM", "score": 1.0, "action": "block"},
             {"label": "HR", "score": 0.9, "action": "review"},

@@ -125,7 +125,13 @@ def test_classifier_that_is_away_is_an_error_of_the_request() -> None:
         pytest.param(
             {"texts": ["a"] * 9}, "Must have at most 8 texts; this has 9.", "#/texts", id="too many"
         ),
-        pytest.param({"texts": ["a"], "spans": True}, "Unknown field.", "#/spans", id="unknown field"),
+        pytest.param(
+            {"texts": ["a"], "spans": True},
+            "Unknown field; there is texts. /classify takes spans and explain.",
+            "#/spans",
+            id="unknown field",
+        ),
+        pytest.param(["a"], 'Must be an object, as in {"texts": ["\u2026"]}.', "#", id="no object"),
     ],
 )
 def test_bad_batches(body: object, detail: str, pointer: str) -> None:

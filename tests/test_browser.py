@@ -16,10 +16,12 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from content_moderator.access.key import make_key
 from content_moderator.access.keyring import Keyring
+from content_moderator.settings import PolicySettings
 from tests.fault_server import unused_port, wait_until
 from tests.live import ROOT, Live, serving
 
 AXE = ROOT / "build" / "clients" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+REVIEWED = PolicySettings().embedded["HR"].review
 THREAT = "The talk was long. I am going to kill you. See you on Monday."
 
 
@@ -118,14 +120,14 @@ def page(chromium: webdriver.Chrome, live: Live) -> Iterator[Page]:
 def test_text_is_judged_before_the_eyes(page: Page) -> None:
     [card] = page.classify("you are such a pathetic idiot")
     assert card.find_element(By.CSS_SELECTOR, ".decision").text.endswith("Review")
-    assert page.words(".reasons li")[0] == "harassment: 1.000, review from 0.47 on"
+    assert page.words(".reasons li")[0] == f"harassment: 0.999, review from {REVIEWED} on"
     assert len(page.all(".card tbody tr")) == 9
     assert page.words(".card tbody th")[0] == "harassment HR"
     bar = page.one(".card tbody tr .bar")
-    assert bar.get_attribute("aria-label") == "1.000, review from 0.47"
+    assert bar.get_attribute("aria-label") == f"0.999, review from {REVIEWED}"
     fill, mark = page.one(".card tbody tr .fill"), page.one(".card tbody tr .mark.review")
     assert fill.size["width"] == pytest.approx(bar.size["width"], abs=1)
-    assert mark.location["x"] - bar.location["x"] == pytest.approx(0.47 * bar.size["width"], abs=2)
+    assert mark.location["x"] - bar.location["x"] == pytest.approx(REVIEWED * bar.size["width"], abs=2)
     assert "pathetic" in page.words(".passage mark")
     assert str(page.one("#status").get_property("textContent")).startswith("review: harassment 1.00")
     assert "Scored by embedded" in page.one(".source").text
@@ -140,9 +142,10 @@ def test_triggering_sentence_is_underlined(page: Page) -> None:
 
 
 def test_sentence_that_would_be_stopped_alone_is_told(page: Page) -> None:
-    [card] = page.classify("The talk was long. I will come to your house and hurt you. See you on Monday.")
+    calm = "The talk was long. {} See you on Monday. We had soup at noon. The bus came at ten."
+    [card] = page.classify(calm.format("He is a coward."))
     assert card.find_element(By.CSS_SELECTOR, ".decision").text.endswith("Allow")
-    assert page.words(".sentence") == ["I will come to your house and hurt you."]
+    assert page.words(".sentence") == ["He is a coward."]
     assert page.one(".triggered").text.startswith("Alone, the underlined sentence would be for review")
 
 
@@ -185,11 +188,11 @@ def test_keyboard_is_enough(page: Page) -> None:
     active.send_keys("You are kind.", Keys.CONTROL + Keys.ENTER)
     page.cards()
     reached = []
-    for _ in range(7):
+    for _ in range(8):
         page.browser.switch_to.active_element.send_keys(Keys.TAB)
         reached.append(page.browser.switch_to.active_element)
     ids = [each.get_attribute("id") or each.tag_name for each in reached]
-    assert ids == ["classify", "compare", "fresh", "button", "button", "button", "summary"]
+    assert ids == ["classify", "compare", "fresh", *["button"] * 4, "summary"]
 
 
 def test_markup_in_a_text_stays_text(page: Page) -> None:
@@ -249,7 +252,7 @@ def test_stand_in_is_marked_degraded(chromium: webdriver.Chrome, tmp_path: Path)
         page = Page(chromium, f"{running.url}/")
         page.classify("you are such a pathetic idiot")
         assert page.one(".degraded").is_displayed()
-        assert "review from 0.47" in page.words(".reasons li")[0], "by the stand-in's own thresholds"
+        assert f"review from {REVIEWED}" in page.words(".reasons li")[0], "by the stand-in's own thresholds"
 
 
 def test_page_shows_the_policy_of_who_asks(chromium: webdriver.Chrome, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
         "decision": "review",
         "reasons": [
             {
+                "rule": "score",
                 "label": "V",
                 "category": "violence",
                 "score": 0.93,
@@ -40,6 +41,7 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
                 "action": "review",
             },
             {
+                "rule": "score",
                 "label": "ANY",
                 "category": "any",
                 "score": 0.93,
@@ -47,6 +49,7 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
                 "action": "review",
             },
         ],
+        "language": {"code": "en", "certain": False, "judged": True},
         "policy": {"name": "default", "version": PolicySettings().build().version},
         "classifier": {"name": "embedded", "model": "fake", "revision": "1"},
         "cache": {"status": "miss", "distance": None},
@@ -233,7 +236,7 @@ def test_explanation_has_the_words_of_each_reason(embedded_client: FlaskClient) 
     assert heaviest["word"] in {"idiot", "pathetic"}
     assert text[heaviest["begin"] : heaviest["end"]] in {"id1ot", "pathetic"}
     for each in body["explanation"]:
-        total = each["base"] + sum(word["weight"] for word in each["words"])
+        total = each["base"] + sum(word["weight"] for word in each["words"]) + each["second_opinion"]
         assert total == pytest.approx(each["log_odds"])
 
 

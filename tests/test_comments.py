@@ -118,7 +118,7 @@ def test_unscored_attribute_is_refused_or_dropped_as_the_caller_wants(client: Fl
         pytest.param({"comment": {"text": ""}}, "comment.text", "empty", id="empty text"),
         pytest.param({"comment": {"text": "a", "type": "HTML"}}, "comment.type", "HTML", id="html"),
         pytest.param({"requestedAttributes": {}}, "requestedAttributes", "at least one", id="no attribute"),
-        pytest.param({"languages": ["fr", "de"]}, "languages", "Must contain en", id="french and german"),
+        pytest.param({"languages": ["ko", "th"]}, "languages", "is judged: de, en", id="Korean and Thai"),
         pytest.param({"languages": ["en"] * 65}, "languages", "64", id="too many languages"),
         pytest.param(
             {"requestedAttributes": {"TOXICITY": {"scoreType": "RAW"}}},

@@ -357,7 +357,7 @@ def test_with_a_stand_in_each_fault_is_a_degraded_answer(row: Row, upstream: Fau
     response = app.test_client().post("/classify", json={"text": "immigrants are vermin", "explain": True})
     body = response.get_json()
     assert response.status_code == 200
-    assert (body["decision"], body["degraded"], body["classifier"]["name"]) == ("block", True, "embedded")
+    assert (body["decision"], body["degraded"], body["classifier"]["name"]) == ("review", True, "embedded")
     assert body["explanation"][0]["label"] == "H"
     upstream.play(reply(scores(OK=0.95)))
     body = (

@@ -11,7 +11,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
-from content_moderator.core.chunk import usual_tokens
 from content_moderator.settings import (
     ClassifierSettings,
     CoalescingSettings,
@@ -23,6 +22,7 @@ from content_moderator.settings import (
     Settings,
     UpstreamSettings,
 )
+from content_moderator.text.chunk import usual_tokens
 from tests.fault_server import FaultServer, Received, Step, scores
 
 TEXTS = 100

@@ -155,7 +155,7 @@ class Served:
 
 @pytest.fixture
 def harassing() -> FakeClassifier:
-    return FakeClassifier({Label.HR: 0.35, Label.V: 0.5, Label.OK: 0.4})
+    return FakeClassifier({Label.HR: 0.35, Label.V: 0.6, Label.OK: 0.4})
 
 
 @pytest.fixture
@@ -189,10 +189,10 @@ def test_terms_in_every_answer(served: Served) -> None:
     for _ in range(3):
         answer = served.ask("playground", "a grumbit")
         assert answer["reasons"][0] == {
-            "label": "TERM", "category": "term", "score": 1.0, "threshold": 1.0, "action": "block",
-            "term": "grumbit",
+            "rule": "term", "label": "TERM", "category": "term", "score": 1.0, "threshold": 1.0,
+            "action": "block", "term": "grumbit",
         }  # fmt: skip
-        assert answer["reasons"][1].keys() == {"label", "category", "score", "threshold", "action"}
+        assert answer["reasons"][1].keys() == {"rule", "label", "category", "score", "threshold", "action"}
         assert [each["label"] for each in served.ask("stranger", "a grumbit")["reasons"]] == ["V"]
 
 

@@ -30,6 +30,7 @@ or a caller sent goes nowhere but the log, and there only without the text.
         │   └── QuotaExhaustedError             503  classifier_quota_exhausted
         ├── OverloadedError                     503  overloaded
         ├── DeadlineExceededError               504  classifier_deadline_exceeded
+        ├── LanguageNotJudgedError              422  language_not_judged           the policy wants no answer
         ├── BadReplyError                       502  classifier_bad_reply
         ├── CredentialsRefusedError             502  classifier_credentials_refused
         ├── ModelNotFoundError                  502  classifier_model_not_found
@@ -53,6 +54,7 @@ from content_moderator.errors.classifier import (
     ClassifierUnavailableError,
     CredentialsRefusedError,
     DeadlineExceededError,
+    LanguageNotJudgedError,
     ModelNotFoundError,
     OverloadedError,
     QuotaExhaustedError,
@@ -92,6 +94,7 @@ __all__ = [
     "FieldError",
     "IdentityProviderUnavailableError",
     "InvalidFieldsError",
+    "LanguageNotJudgedError",
     "MissingExtraError",
     "ModelNotFoundError",
     "ModeratorError",

@@ -92,6 +92,15 @@ class BadReplyError(ClassifierError):
     about_the_text = True
 
 
+class LanguageNotJudgedError(ClassifierError):
+    """The text is in a language that the classifier does not judge, and the policy wants no answer then."""
+
+    status = 422
+    code = "language_not_judged"
+    detail = "The text is in a language that is not judged here."
+    about_the_text = True
+
+
 class CredentialsRefusedError(ClassifierError):
     """The classifier refused our token: the operator must act."""
 

@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from content_moderator import metrics
 from content_moderator.core.moderator import Moderator
-from content_moderator.core.policy import Verdict
+from content_moderator.core.policy import JudgedLanguage, Verdict
 from content_moderator.errors import FieldError, InvalidFieldsError
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
@@ -22,7 +22,10 @@ OLD_QUERY: Final = (
     " `message`; new clients send a body."
 )
 
-_OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons", "policy")
+MAX_LANGUAGES: Final = 16
+"""Of the texts of a request that a header names at most."""
+
+_OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons", "language", "policy")
 
 blueprint = StrictBlueprint(
     "classify",
@@ -97,7 +100,13 @@ def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
     }
     if any(verdict.classification.degraded for verdict in verdicts):
         headers["X-Moderation-Degraded"] = "true"
+    languages = dict.fromkeys(_named(verdict.language) for verdict in verdicts)
+    headers["X-Moderation-Language"] = ", ".join(list(languages)[:MAX_LANGUAGES])
     return headers
+
+
+def _named(language: JudgedLanguage) -> str:
+    return language.code if language.judged else f"{language.code};judged=false"
 
 
 def the_text(body: Mapping[str, Any]) -> str:
@@ -151,4 +160,5 @@ def counts_of(verdict: Verdict) -> list[Callable[[], None]]:
     """Give what to call for each verdict like this one."""
     name = verdict.classification.classifier.name
     reasons = (metrics.REASONS.labels(name, each.label, each.action) for each in verdict.reasons)
-    return [counter.inc for counter in (metrics.DECISIONS.labels(name, verdict.decision), *reasons)]
+    language = metrics.language_counter(verdict.language.code, judged=verdict.language.judged)
+    return [counter.inc for counter in (metrics.DECISIONS.labels(name, verdict.decision), language, *reasons)]

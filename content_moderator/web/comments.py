@@ -9,10 +9,10 @@ from flask import Response, jsonify, request
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from content_moderator.core.classification import Classification
-from content_moderator.core.cleaning import clean
 from content_moderator.core.label import Label
-from content_moderator.core.profanity import profanity
 from content_moderator.declaration import StrictBoolean
+from content_moderator.text.cleaning import clean
+from content_moderator.text.profanity import profanity
 from content_moderator.web import example
 from content_moderator.web.api import ANSWERABLE, StrictBlueprint
 from content_moderator.web.body import MAX_MEMBERS
@@ -51,8 +51,8 @@ _KNOWN_OR_DROPPED: Final = [
 
 MAX_LANGUAGES: Final = 64
 
-ENGLISH: Final = r"^[Ee][Nn](-[A-Za-z0-9-]+)?$"
-"""A language tag of any English."""
+JUDGED: Final = r"^[Ee][Nn](-[A-Za-z0-9-]+)?$"
+"""A tag of the one language that every classifier judges."""
 
 blueprint = StrictBlueprint(
     "comments",
@@ -71,8 +71,9 @@ def _optional_text(description: str) -> fields.String:
 
 
 def _check_languages(languages: Sequence[str]) -> None:
-    if languages and not any(re.fullmatch(ENGLISH, each) for each in languages):
-        raise ValidationError("Must contain en: only English is judged.")
+    judged = current_state().desk.moderator.classifier.identity.languages
+    if languages and not any(re.split("[-_]", each)[0].lower() in judged for each in languages):
+        raise ValidationError(f"Must contain a language that is judged: {', '.join(sorted(judged))}.")
 
 
 def _check_not_empty(attributes: Mapping[str, object]) -> None:
@@ -128,8 +129,8 @@ class AnalyzeRequestSchema(Schema):
         allow_none=True,
         validate=[validate.Length(max=MAX_LANGUAGES), _check_languages],
         metadata={
-            "description": "Of the text; one must be English.",
-            "anyOf": [{"maxItems": 0}, {"contains": {"pattern": ENGLISH}}],
+            "description": "Of the text; one must be a language that is judged.",
+            "anyOf": [{"maxItems": 0}, {"contains": {"pattern": JUDGED}}],
         },
     )
     doNotStore = _flag("Nothing about the text is remembered.")
@@ -191,7 +192,7 @@ class AnalyzeAnswerSchema(Schema):
     detectedLanguages = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "The same: no language is detected, and all is read as English."},
+        metadata={"description": "The language of the text; und if it cannot be told."},
     )
     clientToken = fields.String()
 
@@ -221,8 +222,9 @@ def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any],
     placed = [(units[begin], units[end], each) for begin, end, each in parts]
     whole = _Part(text, verdict.classification)
     scores = dict(_attribute_scores(body["requestedAttributes"], whole, placed))
-    languages = body.get("languages") or ["en"]
-    answer: dict[str, Any] = {"languages": languages, "detectedLanguages": ["en"]}
+    detected = verdict.language.code
+    languages = body.get("languages") or [detected]
+    answer: dict[str, Any] = {"languages": languages, "detectedLanguages": [detected]}
     if scores:
         answer["attributeScores"] = scores
     if body.get("clientToken") is not None:

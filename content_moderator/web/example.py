@@ -24,10 +24,22 @@ _RESULT: Final[dict[str, Any]] = {
     "flagged": True,
     "decision": "review",
     "reasons": [
-        {"label": "HR", "category": "harassment", "score": 0.9732, "threshold": 0.47, "action": "review"}
+        {
+            "rule": "score",
+            "label": "HR",
+            "category": "harassment",
+            "score": 0.9732,
+            "threshold": 0.47,
+            "action": "review",
+        }
     ],
-    "policy": {"name": "default", "version": "9bfdd2f38f4e"},
-    "classifier": {"name": "embedded", "model": "content-moderator-embedded", "revision": "84f965fb8734"},
+    "language": {"code": "en", "certain": True, "judged": True},
+    "policy": {"name": "default", "version": "08bc8a2bf6bc"},
+    "classifier": {
+        "name": "embedded",
+        "model": "content-moderator-embedded",
+        "revision": "724851204087+7c7f2b2b",
+    },
     "cache": {"status": "miss", "distance": None},
     "degraded": False,
     "request_id": REQUEST_ID,

@@ -184,10 +184,10 @@ def _flagged(verdict: Verdict) -> set[Label]:
     """
     Give the harms whose rule was met.
 
-    Where nothing but the rule for anything at all was met it is the likeliest harm: OpenAI's clients take
-    flagged for "any of the categories".
+    Where nothing but the rule for anything at all, or a term, was met it is the likeliest harm: OpenAI's
+    clients take flagged for "any of the categories". A language that is not judged is no harm.
     """
     met: set[Label] = {harm for harm in HARMS if any(reason.label == harm for reason in verdict.reasons)}
-    if met or not verdict.flagged:
+    if met or all(reason.rule == "language" for reason in verdict.reasons):
         return met
     return {max(HARMS, key=lambda harm: verdict.classification.scores[harm])}

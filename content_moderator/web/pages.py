@@ -1,6 +1,7 @@
 """The pages for people: a page to try the service on, and the API's documentation."""
 
 import gzip
+from collections.abc import Sequence
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -10,6 +11,7 @@ from typing import Final
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
 from content_moderator import __version__
+from content_moderator.core.policy import OtherLanguages
 from content_moderator.web.header import CONTENT_SECURITY_POLICY
 from content_moderator.web.state import current_state
 
@@ -25,16 +27,38 @@ DOCS_SECURITY_POLICY: Final = CONTENT_SECURITY_POLICY.replace(
 """Swagger UI writes style attributes; scripts stay as strict as everywhere."""
 
 
+LANGUAGE_NAMES: Final = {
+    "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch",
+    "pl": "Polish", "pt": "Portuguese", "zh": "Chinese",
+}  # fmt: skip
+OTHERWISE: Final[dict[OtherLanguages, str]] = {
+    "review": "sent to review",
+    "judge": "decided by their scores all the same",
+    "allow": "not held back",
+    "refuse": "refused",
+}
+"""What is said of texts in languages that are not judged."""
+
+
 @blueprint.route("/")
 def index() -> str:
     """Show the page to try the service on."""
     settings = current_state().settings
+    moderator = current_state().desks.of(None).moderator
+    identity = moderator.classifier.identity
     return render_template(
         "index.html",
         version=__version__,
+        languages=_listed([LANGUAGE_NAMES.get(code, code) for code in sorted(identity.languages)]),
+        otherwise=OTHERWISE[moderator.policy.other_languages.get(identity.name, "review")],
         locked=settings.auth.mode != "none",
         max_text_chars=settings.http.max_text_chars,
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    ordered = sorted(names)
+    return ordered[0] if len(ordered) == 1 else f"{', '.join(ordered[:-1])} and {ordered[-1]}"
 
 
 @blueprint.route("/docs")

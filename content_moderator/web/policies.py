@@ -38,6 +38,12 @@ class WholePolicySchema(PolicySchema):
         metadata={"description": "By classifier and label."},
     )
     terms = fields.Nested(ListedTermsSchema, required=True)
+    other_languages = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"description": "By classifier, what happens to texts in languages that it does not judge."},
+    )
 
 
 class TenantSchema(Schema):
@@ -85,4 +91,5 @@ def _whole(policy: Policy) -> dict[str, Any]:
         "version": policy.version,
         "rules": policy.thresholds(),
         "terms": policy.terms.listed,
+        "other_languages": dict(policy.other_languages),
     }

@@ -48,6 +48,10 @@ def check_foreign_text(text: str, *, may_be_empty: bool = False) -> None:
 class TextSchema(Schema):
     """A text to classify: exactly one of text and message."""
 
+    error_messages = {  # noqa: RUF012
+        "type": 'Must be an object, as in {"text": "…"}.',
+        "unknown": "Unknown field; there are text, spans and explain. /classify/batch takes texts.",
+    }
     text = fields.String(
         validate=check_text,
         metadata={"description": "The text.", "example": "Thank you, that was kind of you.", **TEXT},
@@ -116,6 +120,13 @@ def probability(value: object, name: object) -> float:
 class ReasonSchema(Schema):
     """One rule of the policy that the text met."""
 
+    rule = fields.String(
+        required=True,
+        validate=validate.OneOf(["score", "term", "language"]),
+        metadata={
+            "description": "What was met: a score's threshold, a listed term, or a language not judged."
+        },
+    )
     label = fields.String(required=True, validate=validate.OneOf(REASON_NAMES))
     category = fields.String(required=True)
     score = Score(required=True)
@@ -137,6 +148,18 @@ class PolicySchema(Schema):
     name = fields.String(required=True)
     version = fields.String(
         required=True, metadata={"description": "Changes with whatever decides, and with nothing else."}
+    )
+
+
+class LanguageSchema(Schema):
+    """In which language the text is."""
+
+    code = fields.String(required=True, metadata={"description": "ISO 639; und if it cannot be told."})
+    certain = fields.Boolean(
+        required=True, metadata={"description": "Whether there is enough of the text to tell."}
+    )
+    judged = fields.Boolean(
+        required=True, metadata={"description": "Whether the classifier judges this language."}
     )
 
 
@@ -175,11 +198,14 @@ class ContributionSchema(Schema):
 
 
 class ExplanationSchema(Schema):
-    """One score taken apart: log_odds is base plus the weights of all words."""
+    """One score taken apart: log_odds is base plus the weights of all words plus second_opinion."""
 
     label = fields.String(required=True, validate=validate.OneOf(RULE_NAMES))
     log_odds = fields.Float(required=True)
     base = fields.Float(required=True)
+    second_opinion = fields.Float(
+        required=True, metadata={"description": "By how much the sentence encoder moved it; 0 if not asked."}
+    )
     words = fields.List(fields.Nested(ContributionSchema), required=True)
 
 
@@ -194,6 +220,7 @@ class VerdictSchema(Schema):
     flagged = fields.Boolean(required=True, metadata={"description": "Whether any rule was met."})
     decision = fields.String(required=True, validate=validate.OneOf(["allow", "review", "block"]))
     reasons = fields.List(fields.Nested(ReasonSchema), required=True)
+    language = fields.Nested(LanguageSchema, required=True)
     policy = fields.Nested(PolicySchema, required=True)
     classifier = fields.Nested(ClassifierSchema, required=True, attribute="classification.classifier")
     cache = fields.Nested(CacheSchema, required=True, attribute="classification.cache")
@@ -235,6 +262,10 @@ def check_count(texts: Sequence[object]) -> None:
 class BatchSchema(Schema):
     """Texts to classify in one go."""
 
+    error_messages = {  # noqa: RUF012
+        "type": 'Must be an object, as in {"texts": ["…"]}.',
+        "unknown": "Unknown field; there is texts. /classify takes spans and explain.",
+    }
     texts = fields.List(
         # Checked one by one: what is wrong with one is answered in its place.
         fields.Raw(

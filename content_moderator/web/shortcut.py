@@ -24,8 +24,8 @@ from content_moderator.cache.lookup import Lookup
 from content_moderator.cache.memory import Memory
 from content_moderator.core.classification import CacheOutcome
 from content_moderator.core.policy import Policy
-from content_moderator.core.terms import Reading
 from content_moderator.errors import AnswerableError
+from content_moderator.text.terms import Reading
 from content_moderator.web.allowance import allowance_headers
 from content_moderator.web.body import pieces
 from content_moderator.web.classify import counts_of, parts_of

@@ -59,7 +59,7 @@ const scoreOf = (labels, label) => {
 
 const highest = (spans, score) => spans.reduce((best, span) => (score(span) > score(best) ? span : best));
 
-const isScore = (reason) => reason.term === undefined;
+const isScore = (reason) => reason.rule === "score";
 
 // The sentence with the highest score of what the whole text was stopped for; or, if the whole was let
 // through, one that would not have been by itself.
@@ -67,6 +67,7 @@ function triggering({ reasons, spans = [] }) {
   if (spans.length < 2) return null;
   const reason = reasons.find(isScore);
   if (!reason && reasons.length) {
+    if (reasons[0].rule !== "term") return null;
     const span = spans.find((each) => each.reasons.some(({ term }) => term === reasons[0].term));
     return span ? { ...span, said: `The underlined sentence has the term \u201c${reasons[0].term}\u201d` } : null;
   }
@@ -112,9 +113,24 @@ function passage(text, verdict, sentence) {
 const cacheWords = ({ status, distance }) =>
   ({ miss: "not from memory", exact: "from memory" })[status] ?? `from memory: a text ${distance} edits away`;
 
-const because = (reason) => isScore(reason)
-  ? `${reason.category}: ${reason.score.toFixed(3)}, ${reason.action} from ${reason.threshold} on`
-  : `term \u201c${reason.term}\u201d: ${reason.action}`;
+const because = (reason) => ({
+  score: () => `${reason.category}: ${reason.score.toFixed(3)}, ${reason.action} from ${reason.threshold} on`,
+  term: () => `term \u201c${reason.term}\u201d: ${reason.action}`,
+  language: () => `language not judged: ${reason.action}`,
+})[reason.rule]();
+
+// The name of a language in English, as far as the browser knows it.
+function languageWords({ code, certain, judged }) {
+  const name = code === "und" ? "not known" : new Intl.DisplayNames(["en"], { type: "language" }).of(code);
+  return `Language: ${name}${certain ? "" : " (not certain)"}, ${judged ? "judged" : "not judged"}`;
+}
+
+// By how much the sentence encoder moved what was explained.
+function secondOpinion(explanation) {
+  const moved = explanation?.[0]?.second_opinion;
+  if (!moved) return "";
+  return `; the second opinion moved it by ${moved > 0 ? "+" : "\u2212"}${Math.abs(moved).toFixed(1)} in log-odds`;
+}
 
 // Makes the card; the labels stand in the order that the first text's have, with what differs from them.
 export function verdictCard({ text, verdict, rules: ruleSets, milliseconds }, first) {
@@ -134,6 +150,7 @@ export function verdictCard({ text, verdict, rules: ruleSets, milliseconds }, fi
     part(".triggered").textContent = sentence.said;
     part(".triggered").hidden = false;
   }
+  part(".language").textContent = languageWords(verdict.language) + secondOpinion(verdict.explanation);
   const rules = ruleSets[verdict.classifier.name] || {};
   const order = first.labels.map((each) => each.label);
   const labels = [...verdict.labels].sort((a, b) => order.indexOf(a.label) - order.indexOf(b.label));
