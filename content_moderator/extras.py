@@ -36,5 +36,5 @@ def extra(name: str, *, needed_by: str) -> Iterator[None]:
 def _requirement(name: str) -> str:
     """Name the package as pip finds it: a checkout by its path, for no index has it."""
     if (_CHECKOUT / "setup.cfg").is_file():
-        return f"'{_CHECKOUT}[{name}]'"
+        return f"-e '{_CHECKOUT}[{name}]'"
     return f"'content-moderator[{name}]'"

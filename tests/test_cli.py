@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from content_moderator import __version__
 from content_moderator.cli import main
 from content_moderator.commands.classify import _standard_input
+from content_moderator.commands.error import plain_errors
 from content_moderator.config import load_settings
 from tests.fault_server import FaultServer, Step, reply, scores
 
@@ -47,6 +49,24 @@ def test_classify_says_which_words_weighed(runner: CliRunner) -> None:
         "pathetic",
         "idiot",
     }
+
+
+def test_only_the_second_opinion_explains_another_language(runner: CliRunner) -> None:
+    result = runner.invoke(main, ["classify", "--explain", "Ich bringe dich heute Abend um, du Idiot"])
+    lines = [line for line in result.output.splitlines() if ": log-odds" in line]
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"\w+: log-odds \S+ = second opinion \S+, and \S+ for all else", line)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    @plain_errors
+    def cut_short() -> None:
+        raise BrokenPipeError
+
+    # click ends the command without a word.
+    with pytest.raises(BrokenPipeError):
+        cut_short()
 
 
 def test_classify_says_that_a_remote_model_cannot_be_explained(

@@ -13,12 +13,15 @@ from content_moderator.cli import main
 from content_moderator.core.classification import Classification
 from content_moderator.core.label import Label
 from content_moderator.core.policy import Policy, Rule
-from content_moderator.evaluation.labelled import LabelledRow, read_rows
+from content_moderator.errors import ScanError
+from content_moderator.evaluation.labelled import LabelledRow, parse_maps, read_rows
 from content_moderator.evaluation.report import LabelReport, reports
+from content_moderator.settings import PolicySettings
 from tests.fake import HARMLESS, IDENTITY
 from tests.fault_server import FaultServer, unused_port
 from tests.live import ROOT
 
+REVIEWED = PolicySettings().embedded["HR"].review
 KIND = [
     "thank you",
     "see you at the station",
@@ -100,7 +103,7 @@ def test_table_names_the_classifier_and_every_known_label(here: Path) -> None:
     }
     assert cells.keys() == {"HR", "S3", "ANY"}
     assert cells["HR"][:4] == ["12", "6", "1.000", "1.000"]
-    assert cells["HR"][5].startswith("0.47: 1.000 / ")
+    assert cells["HR"][5].startswith(f"{REVIEWED}: 1.000 / ")
     assert cells["HR"][6] == "never"
     assert cells["S3"][:4] == ["6", "0", "-", "-"]
 
@@ -109,7 +112,7 @@ def test_json_has_the_same_figures(here: Path) -> None:
     found = json.loads(run("rows.jsonl", "--json").stdout)
     assert found["classifier"]["name"] == "embedded"
     assert found["labels"]["HR"]["auprc"] == 1.0
-    assert found["labels"]["HR"]["at"]["review"]["threshold"] == 0.47
+    assert found["labels"]["HR"]["at"]["review"]["threshold"] == REVIEWED
 
 
 def test_plot_is_a_picture(here: Path) -> None:
@@ -122,7 +125,7 @@ def test_bad_rows_are_listed_and_can_be_left_out(here: Path) -> None:
         file.write('{"text": "x", "labels": {"XX": true}}\n')
     refused = run("rows.jsonl")
     assert refused.exit_code == 1
-    assert "line 13: labels.XX: Unknown label; there are: S, H," in refused.output
+    assert "line 13: 'XX' is no label; there are: S, H," in refused.output
     assert run("rows.jsonl", "--skip-bad-rows").exit_code == 0
 
 
@@ -156,5 +159,145 @@ def test_missing_extra_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     result = run("rows.jsonl", "--plot", "plot.png")
     assert result.exit_code == 1
     assert "content-moderator evaluate: matplotlib is not installed; " in result.output
-    assert "-m pip install '" in result.output
+    assert "-m pip install -e '" in result.output
     assert "[evaluate]'" in result.output
+
+
+JIGSAW = "id,comment_text,toxic,severe_toxic,obscene,threat,insult,identity_hate\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "labels"),
+    [
+        pytest.param(
+            JIGSAW + 'a1,"you, idiot",1,0,0,0,1,0\n',
+            [],
+            {"ANY": True, "V": False, "HR": True, "H": False},
+            id="Jigsaw",
+        ),
+        pytest.param("test_case,label_gold\nhello,non-hateful\n", [], {"H": False}, id="HateCheck"),
+        pytest.param(
+            '{"prompt": "x", "S": 0, "HR": 1, "more": 5}\n',
+            [],
+            {"S": False, "HR": True, "ANY": True},
+            id="OpenAI",
+        ),
+        pytest.param(
+            '{"text": "x", "labels": {"harassment": true}}\n', [], {"HR": True, "ANY": True}, id="categories"
+        ),
+        pytest.param(
+            "body;bad\nx;yes\n",
+            ["--text-field", "body", "--map", "bad=V"],
+            {"V": True, "ANY": True},
+            id="a map",
+        ),
+        pytest.param(
+            "text,kind\nx,abuse\n",
+            ["--map", "kind:abuse=HR,kind:hate=H"],
+            {"HR": True, "H": False, "ANY": True},
+            id="values",
+        ),
+        pytest.param("text,toxic\nx,0.7\n", ["--map", "toxic=ANY"], {"ANY": True}, id="a share"),
+        pytest.param(
+            "text,toxic,threat\nx,-1,1\n",
+            ["--map", "toxic=ANY,threat=V"],
+            {"V": True, "ANY": True},
+            id="unknown",
+        ),
+    ],
+)
+def test_shapes_that_people_have(
+    content: str, options: list[str], labels: dict[str, bool], here: Path
+) -> None:
+    (here / "rows").write_text(content)
+    names = ["S", "H", "V", "HR", "SH", "S3", "H2", "V2", "ANY"]
+    maps = parse_maps(options[-1], names) if "--map" in options else []
+    field = options[1] if "--text-field" in options else None
+    [row], bad = read_rows(
+        (here / "rows").read_bytes().splitlines(keepends=True), names, text_field=field, maps=maps
+    )
+    assert not bad
+    assert row.labels == labels
+    assert run("rows", *options).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "problem"),
+    [
+        pytest.param("a,b\n1,2\n", [], "has no column for the text: 'a', 'b'. --text-field", id="no text"),
+        pytest.param("text,b\n1,2\n", [], "no column is a label: 'text', 'b'. --map", id="no label"),
+        pytest.param("text,b\n1,2\n", ["--map", "c=V"], "--map: no column 'c'", id="no such column"),
+        pytest.param("text,b\n1,2\n", ["--map", "b=XX"], "'XX' is no label", id="no such label"),
+        pytest.param('[{"text": "a"}]', [], "this is a JSON array", id="an array"),
+        pytest.param("text,HR\nx,maybe\n", [], "line 2: 'HR' is neither true nor false", id="no truth"),
+        pytest.param(
+            '{"id": 7, "text": "x"}\n', [], "line 1 (id 7): no label is known", id="no label in a row"
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_told(content: str, options: list[str], problem: str, here: Path) -> None:
+    (here / "rows").write_text(content)
+    result = run("rows", *options)
+    assert result.exit_code == 1
+    assert problem in result.output
+
+
+def test_a_map_that_meets_nothing_is_told(here: Path) -> None:
+    (here / "rows.csv").write_text("text,kind\nyou fool,abuse\ngood day,fine\n")
+    result = run("rows.csv", "--map", "kind:abuze=HR")
+    assert "--map kind:abuze=HR: no row has that label" in result.output
+    assert "no row has" not in run("rows.csv", "--map", "kind:abuse=HR").output
+
+
+def test_decision_as_a_whole_is_measured_and_errors_are_written(here: Path) -> None:
+    with (here / "rows.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "odd", "text": "good morning everybody", "labels": {"HR": True}}) + "\n")
+    result = run("rows.jsonl", "--errors", "wrong.jsonl")
+    assert (
+        "flagged: precision 1.000, recall 0.857, false alarms 0.000 (7 rows with a label, 6 without)"
+        in result.output
+    )
+    [wrong] = map(json.loads, (here / "wrong.jsonl").read_text().splitlines())
+    assert (wrong["line"], wrong["id"], wrong["decision"]) == (13, "odd", "allow")
+    found = json.loads(run("rows.jsonl", "--json").stdout)
+    assert found["decisions"]["blocked"]["recall"] == 0.0
+
+
+def test_the_input_is_never_written_to(here: Path) -> None:
+    before = (here / "rows.jsonl").read_bytes()
+    for option in ("--errors", "--plot"):
+        result = run("rows.jsonl", option, "rows.jsonl")
+        assert result.exit_code == 2
+        assert "is the input itself" in result.output
+    assert (here / "rows.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param("text,HR\ryou idiot,1\r", "no header of CSV", id="old line ends"),
+        pytest.param('text,"HR\nyou idiot,1\n', "no header of CSV", id="a quotation mark that stays open"),
+        pytest.param("text,HR,HR\nyou idiot,1,0\n", "several columns are named 'HR'", id="a column twice"),
+        pytest.param("Text,text,HR\nyou idiot,x,0\n", "several columns are named 'text'", id="two texts"),
+    ],
+)
+def test_headers_that_cannot_be_read_are_refused(content: str, problem: str, here: Path) -> None:
+    (here / "rows.csv").write_bytes(content.encode())
+    result = run("rows.csv")
+    assert result.exit_code == 1
+    assert problem in result.output
+
+
+def test_cells_that_say_nothing_are_unknown() -> None:
+    lines = ["Text;hr;sh", "you idiot;1;NaN", "good day;0_1;0", "good night;0;n/a"]
+    good, bad = read_rows((f"{line}\n".encode() for line in lines), ["HR", "SH", "ANY"])
+    assert [dict(row.labels) for row in good] == [{"HR": True, "ANY": True}, {"HR": False}]
+    assert [row.problem for row in bad] == ["'hr' is neither true nor false, nor a share"]
+
+
+def test_an_unknown_label_is_named() -> None:
+    with pytest.raises(ScanError, match="'FOO' is no label"):
+        parse_maps("toxic=FOO", ["HR", "ANY"])
+    [mapped] = parse_maps("Toxic=ANY", ["HR", "ANY"])
+    good, _ = read_rows([b"text,toxic\n", b"you idiot,1\n"], ["HR", "ANY"], maps=[mapped])
+    assert good[0].labels == {"ANY": True}

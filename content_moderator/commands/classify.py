@@ -15,7 +15,7 @@ from content_moderator.config import load_settings
 from content_moderator.core.explanation import Explanation
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Reason, Verdict
-from content_moderator.core.text import is_unicode
+from content_moderator.text.reading import is_unicode
 
 BAR_WIDTH: Final = 20
 MAX_WORDS_SHOWN: Final = 8
@@ -69,19 +69,23 @@ def _as_dict(verdict: Verdict) -> dict[str, Any]:
         "flagged": verdict.flagged,
         "decision": verdict.decision,
         "reasons": [_as_reason(reason) for reason in verdict.reasons],
+        "language": dataclasses.asdict(verdict.language),
         "policy": {"name": verdict.policy.name, "version": verdict.policy.version},
-        "classifier": dataclasses.asdict(classification.classifier),
+        "classifier": classification.classifier.as_dict(),
         "degraded": classification.degraded,
     }
 
 
 def _as_reason(reason: Reason) -> dict[str, Any]:
-    return {name: value for name, value in dataclasses.asdict(reason).items() if value is not None}
+    values = {"rule": reason.rule} | dataclasses.asdict(reason)
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _because(reason: Reason) -> str:
     if reason.term is not None:
         return f"the term {reason.term!r} is listed ({reason.action})"
+    if reason.rule == "language":
+        return f"its language is not judged ({reason.action})"
     return f"{reason.category} scores {reason.score:.3f} (from {reason.threshold} on: {reason.action})"
 
 
@@ -93,6 +97,9 @@ def _as_bars(verdict: Verdict) -> list[str]:
         lines.append(f"{each.score:6.3f} {bar:<{BAR_WIDTH}} {each.label:2} {each.category}")
     who = verdict.classification.classifier
     lines.append(f"scored by {who.name}: {who.model}, revision {who.revision}")
+    language = verdict.language
+    known = "judged" if language.judged else "not judged"
+    lines.append(f"language {language.code}{'' if language.certain else ', not certain'}: {known}")
     lines.append(f"decided by policy {verdict.policy.name}, version {verdict.policy.version}")
     return lines
 
@@ -103,6 +110,9 @@ def _as_words(explanation: Sequence[Explanation] | None) -> Iterator[str]:
         yield "the classifier that answered cannot say which words weighed"
     for each in explanation or ():
         ordered = sorted(each.words, key=lambda word: -abs(word.weight))
-        shown = ", ".join(f"{word.word} {word.weight:+.1f}" for word in ordered[:MAX_WORDS_SHOWN])
+        parts = [f"{word.word} {word.weight:+.1f}" for word in ordered[:MAX_WORDS_SHOWN]]
         rest = each.base + sum(word.weight for word in ordered[MAX_WORDS_SHOWN:])
-        yield f"{each.label}: log-odds {each.log_odds:+.1f} = {shown}, and {rest:+.1f} for all else"
+        if each.second_opinion:
+            parts.append(f"second opinion {each.second_opinion:+.1f}")
+        shown = ", ".join([*parts, f"and {rest:+.1f} for all else"])
+        yield f"{each.label}: log-odds {each.log_odds:+.1f} = {shown}"

@@ -29,6 +29,9 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise click.ClickException(f"{error.code}: {error.detail}") from error
         except ModeratorError as error:
             raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            # Whoever read the output has seen enough: click ends without a word.
+            raise
         except OSError as error:
             raise click.ClickException(told(error)) from error
 

@@ -30,8 +30,9 @@ from content_moderator.core.classification import ClassifierIdentity
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Policy
 from content_moderator.errors import ClassifierError
-from content_moderator.scanning.row import FORMS, Form
+from content_moderator.scanning.row import FORMS, NOT_UTF8, Form
 from content_moderator.scanning.scan import Job, Scan, check_apart, discard
+from content_moderator.scanning.source import as_utf8, inner_name, known_encoding
 from content_moderator.settings import Settings
 
 DEADLINE_SECONDS: Final = 60.0
@@ -40,6 +41,7 @@ DEADLINE_SECONDS: Final = 60.0
 MAX_WAITING: Final = 100_000
 """Nothing else comes in: a batch is never refused for being too large."""
 
+MAX_PROBLEMS: Final = 5
 INTERRUPTED: Final = 130
 DECISIONS: Final = ("allow", "review", "block")
 
@@ -59,7 +61,10 @@ DECISIONS: Final = ("allow", "review", "block")
     type=click.Choice(["jsonl", "csv", "tsv", "lines"]),
     help="What IN is; by the ending of its name if not given.",
 )
-@click.option("--text-field", default="text", show_default=True, help="Field or column of the text.")
+@click.option(
+    "--text-field", default="text", show_default=True, help="Field or column of the text; a.b for b in a."
+)
+@click.option("--encoding", help="Of IN; by its byte order mark, else UTF-8, if not given.")
 @click.option("--keep", multiple=True, metavar="FIELD", help="Repeat this field of IN; may be repeated.")
 @click.option(
     "--batch", default=256, show_default=True, type=click.IntRange(1, 10_000), help="Rows in a call."
@@ -71,6 +76,7 @@ DECISIONS: Final = ("allow", "review", "block")
     type=click.FloatRange(0),
     help="Seconds that a classifier that is away is waited for.",
 )
+@click.option("--strict", is_flag=True, help="Exit with 1 if any row could not be judged.")
 @click.option("--restart", is_flag=True, help="Begin anew, and overwrite what is there.")
 @tenant_option
 @plain_errors
@@ -79,22 +85,26 @@ def scan(  # noqa: PLR0917  (click passes them by name)
     output: Path,
     form: Form | None,
     text_field: str,
+    encoding: str | None,
     keep: tuple[str, ...],
     batch: int,
     patience: float,
+    strict: bool,
     restart: bool,
     tenant: str | None,
 ) -> None:
     """
     Judge every row of IN, a file or - for standard input.
 
-    Rows are JSON Lines ({"text": "..."} or "..."), CSV with a header, or plain lines. The output has the
-    line, the decision, the reasons and the scores of each row; the text itself only with --keep text. Rows
-    that cannot be judged go to OUTPUT.bad.jsonl, as they are, with their line and what is wrong with them.
+    Rows are JSON Lines ({"text": "..."} or "..."), CSV with a header, or plain lines, also in UTF-16 or
+    compressed by gzip. The output has the line, the decision, the reasons and the scores of each row; the
+    text itself only with --keep text. Rows that cannot be judged go to OUTPUT.bad.jsonl, as they are, with
+    their line and what is wrong with them.
 
     A scan that was ended, by whatever, goes on where it was when the same command is given again.
     """
-    job = Job(output, form or form_of(source), text_field, keep, batch, patience)
+    encoding = known_encoding(encoding) if encoding else None
+    job = Job(output, form or form_of(source), text_field, keep, encoding, batch, patience)
     settings = _for_batches(load_settings())
     line = build_line(settings)
     with _opened(source) as stream:
@@ -113,7 +123,7 @@ def scan(  # noqa: PLR0917  (click passes them by name)
         console.print(f"going on after line {work.began.line}")
     try:
         with _ended_politely(), _opened(source) as stream:
-            seconds = _run(work, stream, console, _size(source))
+            seconds = _run(work, as_utf8(stream, source, encoding), console, _size(source))
     except KeyboardInterrupt:
         console.print(f"\nended at line {work.line}; the same command goes on from there")
         sys.exit(INTERRUPTED)
@@ -126,16 +136,18 @@ def scan(  # noqa: PLR0917  (click passes them by name)
             f"{error.code}: {error.detail} Ended at line {work.line}; the same command goes on from there."
         ) from error
     _summarise(work, job, seconds)
+    if work.counts["bad"] and (strict or work.counts["bad"] == work.counts["rows"]):
+        sys.exit(1)
 
 
 def _terms(identity: ClassifierIdentity, policy: Policy) -> dict[str, Any]:
     """What must not change in the middle of a scan."""
-    return {"classifier": dataclasses.asdict(identity), "policy": policy.version}
+    return {"classifier": identity.as_dict(), "policy": policy.version}
 
 
 def form_of(source: str) -> Form:
     """Tell what a file is by its name."""
-    return FORMS.get(Path(source).suffix.lower(), "lines")
+    return FORMS.get(Path(inner_name(source)).suffix.lower(), "lines")
 
 
 def _for_batches(settings: Settings) -> Settings:
@@ -158,7 +170,8 @@ def _opened(source: str) -> "nullcontext[BinaryIO] | BinaryIO":
 
 def _size(source: str) -> int | None:
     path = Path(source)
-    return path.stat().st_size if source != "-" and path.is_file() else None
+    packed = inner_name(source) != source
+    return path.stat().st_size if source != "-" and path.is_file() and not packed else None
 
 
 @contextmanager
@@ -206,9 +219,8 @@ def _summarise(work: Scan, job: Job, seconds: float) -> None:
     for decision in DECISIONS:
         table.add_row(decision, *_share(counts, decision))
     table.add_section()
-    for name in sorted(
-        counts.keys() - {*DECISIONS, "rows", "bad", "degraded"}, key=lambda name: -counts[name]
-    ):
+    reasons = counts.keys() - {*DECISIONS, "rows", "bad", "degraded"}
+    for name in sorted(reasons, key=lambda name: (-counts[name], name)):
         table.add_row(f"  {name}", *_share(counts, name))
     table.add_section()
     table.add_row("bad", *_share(counts, "bad"))
@@ -217,6 +229,12 @@ def _summarise(work: Scan, job: Job, seconds: float) -> None:
     console.print(table)
     if counts["bad"]:
         console.print(f"what could not be judged, and why: {job.bad}")
+        for problem, rows in work.problems.most_common(MAX_PROBLEMS):
+            console.print(f"  {rows:,}: {problem}", highlight=False)
+        if work.problems[NOT_UTF8] and job.encoding is None:
+            console.print("  --encoding says in what IN is written: cp1252 is usual for Excel's CSV")
+        if counts["bad"] == counts["rows"]:
+            console.print("nothing could be judged")
     console.print(f"{seconds:.1f} s, from line {work.began.line + 1} on", highlight=False)
 
 

@@ -41,4 +41,4 @@ class Curves:
         self._calibration.set(xlabel="mean score", ylabel="share that applies", xlim=(0, 1), ylim=(0, 1))
         self._calibration.legend(title=f"bins of {MIN_POINT} rows\nand more")
         self._figure.tight_layout()
-        self._figure.savefig(path, dpi=100, metadata={"Software": None})
+        self._figure.savefig(path, dpi=100, format="png", metadata={"Software": None})

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from content_moderator.core.policy import RULE_NAMES, Rule, Verdict, score_of
-from content_moderator.evaluation.labelled import LabelledRow
+from content_moderator.evaluation.labelled import LabelledRow, harmful
 from content_moderator.evaluation.measure import Floats, calibration_error
 
 MIN_OF_EACH: Final = 5
@@ -50,6 +50,45 @@ class LabelReport:
     at: dict[str, AtThreshold]
     truth: Floats
     scores: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionReport:
+    """
+    What the policy decides, over all labels.
+
+    Args:
+        positives: Rows that have a label.
+        negatives: Rows that have none, as far as is known.
+        precision: Share of what is stopped that has a label; None if nothing is.
+        recall: Share of the rows with a label that are stopped; None if there are none.
+        false_alarms: Share of the rows without that are; None if there are none.
+    """
+
+    positives: int
+    negatives: int
+    precision: float | None
+    recall: float | None
+    false_alarms: float | None
+
+
+def decisions(rows: Sequence[LabelledRow], verdicts: Sequence[Verdict]) -> dict[str, DecisionReport]:
+    """Measure what is flagged, that is reviewed or blocked, and what is blocked."""
+    truth = np.array([harmful(row) for row in rows])
+    stopped = {
+        "flagged": np.array([verdict.flagged for verdict in verdicts]),
+        "blocked": np.array([verdict.decision == "block" for verdict in verdicts]),
+    }
+    return {
+        name: DecisionReport(
+            positives=int(truth.sum()),
+            negatives=int((~truth).sum()),
+            precision=float(truth[each].mean()) if each.any() else None,
+            recall=float(each[truth].mean()) if truth.any() else None,
+            false_alarms=float(each[~truth].mean()) if (~truth).any() else None,
+        )
+        for name, each in stopped.items()
+    }
 
 
 def reports(

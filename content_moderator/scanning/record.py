@@ -10,9 +10,9 @@ import orjson
 
 from content_moderator.core.label import Label
 from content_moderator.core.policy import Verdict
-from content_moderator.core.text import is_unicode
 from content_moderator.errors import ScanError
 from content_moderator.scanning.row import Row
+from content_moderator.text.reading import is_unicode
 
 SCORE_DIGITS: Final = 6
 
@@ -46,7 +46,18 @@ class Writer:
 def columns(keep: Sequence[str]) -> list[str]:
     """List the columns of CSV."""
     scores = [label.value for label in Label]
-    return ["line", *keep, "decision", "flagged", *scores, "reasons", "classifier", "degraded"]
+    return [
+        "line",
+        *keep,
+        "decision",
+        "flagged",
+        "language",
+        "judged",
+        *scores,
+        "reasons",
+        "classifier",
+        "degraded",
+    ]
 
 
 def check_keep(keep: Sequence[str]) -> None:
@@ -78,6 +89,8 @@ def _fields(row: Row, verdict: Verdict) -> dict[str, Any]:
         **row.kept,
         "decision": verdict.decision,
         "flagged": verdict.flagged,
+        "language": verdict.language.code,
+        "judged": verdict.language.judged,
         "scores": {label.value: round(score, SCORE_DIGITS) for label, score in classification.scores.items()},
         "reasons": [
             {"label": each.label, "threshold": each.threshold, "action": each.action}

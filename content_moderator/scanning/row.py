@@ -2,20 +2,23 @@
 
 import csv
 import hashlib
+import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, Literal
 
 import orjson
 
-from content_moderator.core.text import is_unicode
 from content_moderator.errors import ScanError
+from content_moderator.text.reading import is_unicode
 
 Form = Literal["jsonl", "csv", "tsv", "lines"]
 
 FORMS: Final[Mapping[str, Form]] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
     ".csv": "csv",
     ".tsv": "tsv",
 }
@@ -28,6 +31,17 @@ MAX_FIELD_CHARS: Final = 10_000_000
 MAX_LINE_BYTES: Final = 10_000_000
 """A longer line is a bad row, and is not held in memory: only its number and its size are told."""
 
+NOT_UTF8: Final = "not UTF-8"
+
+MAX_NAMES_SHOWN, MAX_NAME_SHOWN = 40, 30
+"""Columns in an error, and letters of each: a file without a header shows its first row there."""
+
+MISSING: Final = object()
+"""Stands for a member that is not there."""
+
+ARRAY: Final = "the input is a JSON array; rows are one JSON object a line: jq -c '.[]' makes them"
+
+_DELIMITERS: Final = ",;\t|"
 _BLOCK_BYTES: Final = 1 << 20
 
 
@@ -150,8 +164,7 @@ class RowReader:
         self._read: Callable[[], Iterator[Row]]
         if form in {"csv", "tsv"}:
             csv.field_size_limit(MAX_FIELD_CHARS)
-            self._records = csv.reader(lines, delimiter="," if form == "csv" else "\t", strict=True)
-            self._read_header()
+            self._read_header("," if form == "csv" else "\t")
             self._read = self._read_records
         else:
             if form == "lines" and set(keep) - {TEXT}:
@@ -162,18 +175,33 @@ class RowReader:
         """Yield the rows from where the lines stand; blank ones are left out."""
         return self._read()
 
-    def _read_header(self) -> None:
+    def _read_header(self, delimiter: str) -> None:
         try:
+            first = next(self._lines, "")
+            delimiter = delimiter_of(first, delimiter)
+            self._records = csv.reader(
+                itertools.chain([first], self._lines), delimiter=delimiter, strict=True
+            )
             self._columns = next(self._records, [])
         except (csv.Error, LongLineError) as error:
             raise ScanError(f"the header is not CSV: {error}") from error
         if not all(map(is_unicode, self._columns)):
             raise ScanError("the header is not UTF-8")
-        if self._columns.count(self._text_field) > 1:
-            raise ScanError(f"several columns are named {self._text_field!r}")
-        missing = [name for name in (self._text_field, *self._keep) if name not in self._columns]
-        if missing:
-            raise ScanError(f"no column {missing[0]!r}; there are: {', '.join(self._columns) or 'none'}")
+        self._column_of = {name: self._column(name) for name in (self._text_field, *self._keep)}
+
+    def _column(self, name: str) -> int:
+        """Find a column by its name, or by one that differs in case and blanks only."""
+        for same in (lambda other: other == name, lambda other: plain(other) == plain(name)):
+            found = [place for place, column in enumerate(self._columns) if same(column)]
+            if len(found) > 1:
+                raise ScanError(f"several columns are named {self._columns[found[0]]!r}")
+            if found:
+                return found[0]
+        there = listed(self._columns)
+        if not there:
+            raise ScanError("the input is empty: it has no header")
+        hint = ". --text-field names another" if name == self._text_field else ", of which --keep repeats any"
+        raise ScanError(f"no column {name!r}; there are: {there}{hint}")
 
     def _each_line(self) -> Iterator[str | Row]:
         """Yield each line, or a bad row for one that is too long."""
@@ -207,15 +235,24 @@ class RowReader:
                 # Bytes that are not UTF-8 fail here as well.
                 value = orjson.loads(line)
             except orjson.JSONDecodeError:
+                if self._lines.number == 1 and line.lstrip().startswith("["):
+                    raise ScanError(ARRAY) from None
                 yield self._bad("not JSON in UTF-8")
                 continue
             fields = {self._text_field: value} if isinstance(value, str) else value
+            if isinstance(fields, list) and self._lines.number == 1:
+                raise ScanError(ARRAY)
             if not isinstance(fields, dict):
                 yield self._bad("neither an object nor a text")
-            elif self._text_field not in fields:
+                continue
+            text = member(fields, self._text_field)
+            if text is MISSING:
                 yield self._bad(f"no field {self._text_field}")
-            else:
-                yield from self._row(fields[self._text_field], fields, self._text_field, blank_is_bad=True)
+                continue
+            kept = {
+                name: None if (value := member(fields, name)) is MISSING else value for name in self._keep
+            }
+            yield from self._row(text, kept, self._text_field, blank_is_bad=True)
 
     def _read_records(self) -> Iterator[Row]:
         while True:
@@ -236,7 +273,7 @@ class RowReader:
             if len(record) != len(self._columns):
                 yield self._bad(f"{len(record)} columns, but the header has {len(self._columns)}")
                 continue
-            fields = dict(zip(self._columns, record, strict=True))
+            fields = {name: record[place] for name, place in self._column_of.items()}
             yield from self._row(fields[self._text_field], fields, self._text_field, blank_is_bad=True)
 
     def _row(
@@ -250,7 +287,7 @@ class RowReader:
         elif len(text) > self._max_chars:
             yield self._bad(f"{name} has {len(text)} characters; http.max_text_chars is {self._max_chars}")
         elif not is_unicode(text):
-            yield self._bad("not UTF-8")
+            yield self._bad(NOT_UTF8)
         else:
             kept = {key: fields.get(key) for key in self._keep}
             if _is_json(kept):
@@ -268,6 +305,60 @@ class RowReader:
         raw = "".join(self._lines.taken)
         self._lines.taken.clear()
         return raw
+
+
+def member(fields: Mapping[str, Any], name: str) -> Any:
+    """
+    Return a member of an object, by its name or by the way to it.
+
+    Args:
+        fields: The object.
+        name: A name; names with dots between them ("comment.body", "items.0.text"); or a JSON pointer
+        ("/a/b").
+    Returns:
+        Its value, or ``MISSING``.
+    """
+    if name in fields:
+        return fields[name]
+    way = name[1:].split("/") if name.startswith("/") else name.split(".")
+    found: Any = fields
+    for step in way:
+        if isinstance(found, Mapping) and step in found:
+            found = found[step]
+        elif isinstance(found, list) and _INDEX.fullmatch(step) and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            return MISSING
+    return found
+
+
+_INDEX: Final = re.compile("[0-9]{1,9}")
+
+
+def delimiter_of(header: str, usual: str) -> str:
+    """Return what stands between the columns of a header: the sign that makes the most of them."""
+    outside: str = _QUOTED.sub("", header)
+    signs: list[str] = [usual, *_DELIMITERS]
+    return max(signs, key=outside.count)
+
+
+_QUOTED: Final = re.compile('"[^"]*"')
+
+
+def plain(column: str) -> str:
+    """Return a name without the case and the blanks around it that people do not mind."""
+    return column.strip(" \t\ufeff").casefold()
+
+
+def shown(name: str) -> str:
+    """Quote a name for an error: the beginning of it, for it may be a text."""
+    return repr(name if len(name) <= MAX_NAME_SHOWN else f"{name[: MAX_NAME_SHOWN - 3]}...")
+
+
+def listed(columns: Sequence[str]) -> str:
+    """List the names of columns for an error."""
+    more = f" and {len(columns) - MAX_NAMES_SHOWN} more" if len(columns) > MAX_NAMES_SHOWN else ""
+    return ", ".join(map(shown, columns[:MAX_NAMES_SHOWN])) + more
 
 
 def _is_json(kept: Mapping[str, Any]) -> bool:

@@ -18,11 +18,11 @@ import tenacity
 from content_moderator.core.classification import raise_copy
 from content_moderator.core.moderator import Moderator
 from content_moderator.core.policy import Verdict
-from content_moderator.core.text import is_unicode
 from content_moderator.errors import ClassifierError, DeadlineExceededError, ScanError
 from content_moderator.scanning.checkpoint import Checkpoint
 from content_moderator.scanning.record import Writer, bad_record, check_keep
 from content_moderator.scanning.row import Form, Lines, Row, RowReader
+from content_moderator.text.reading import is_unicode
 
 CHECKPOINT_SECONDS: Final = 1.0
 """So much is done again after a kill: waiting for the disk after each batch would take most of the time."""
@@ -40,6 +40,7 @@ class Job:
         form: Of the input's rows.
         text_field: The field that holds the text.
         keep: Other fields that the output repeats.
+        encoding: Of the input; None to find it out.
         batch_rows: Rows that are judged in one call.
         patience_seconds: How long a classifier that is away is waited for.
     """
@@ -48,6 +49,7 @@ class Job:
     form: Form
     text_field: str = "text"
     keep: Sequence[str] = ()
+    encoding: str | None = None
     batch_rows: int = 256
     patience_seconds: float = 300.0
 
@@ -67,6 +69,7 @@ class Job:
             "form": self.form,
             "text_field": self.text_field,
             "keep": list(self.keep),
+            "encoding": self.encoding,
         }
 
 
@@ -110,6 +113,7 @@ class Scan:
         elif _has_content(job.output):
             raise ScanError(f"{job.output} exists; --restart overwrites it")
         self.counts: Counter[str] = Counter(self.began.counts)
+        self.problems: Counter[str] = Counter()
         self.offset = self.began.offset
         self.line = self.began.line
 
@@ -149,7 +153,14 @@ class Scan:
             bad.seek(0, os.SEEK_END)
             if not self.began.output_bytes:
                 output.write(writer.header())
-            yield from self._judge_all(reader, lines, writer, output, bad)
+            try:
+                yield from self._judge_all(reader, lines, writer, output, bad)
+            except ScanError:
+                if lines.number <= 1 and not self._goes_on:
+                    # It was refused at once: there is nothing to go on with.
+                    for path in (self._job.progress, self._job.bad, self._job.output):
+                        path.unlink(missing_ok=True)
+                raise
             _settle(output, bad)
             if not bad.tell():
                 self._job.bad.unlink()
@@ -188,6 +199,7 @@ class Scan:
                 problem = outcome.code if isinstance(outcome, ClassifierError) else outcome
                 bad.write(bad_record(row, problem))
                 self.counts["bad"] += 1
+                self.problems[problem] += 1
 
     def _count(self, verdict: Verdict) -> None:
         self.counts[verdict.decision] += 1
