@@ -222,7 +222,9 @@ def test_each_fault(row: Row, upstream: FaultServer) -> None:
     upstream.play(*row.steps)
     app = create_app(settings(upstream.url))
     check(app, row)
-    assert len(upstream.received) == row.calls
+    # On a busy machine the deadline may come before the last of several slow calls.
+    fewest = row.calls - (row.code == DEADLINE and row.calls > 1)
+    assert fewest <= len(upstream.received) <= row.calls
     upstream.play(GOOD)
     again = app.test_client().post("/classify", json={"text": "the next text"}).get_json()
     assert (again["decision"], again["cache"]["status"]) == ("block", "miss"), "the next text is answered"

@@ -82,7 +82,7 @@ def count_features(texts: Sequence[Sequence[str]], lexicon: Lexicon) -> Counts:
     # Where a run of equal keys begins, and where the last one ends.
     bounds = np.ones(len(keys) + 1, dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=bounds[1:-1])
-    runs = np.flatnonzero(bounds) if len(keys) else np.zeros(1, dtype=np.int64)
+    runs = bounds.nonzero()[0] if len(keys) else np.zeros(1, dtype=np.int64)
     unique = keys[runs[:-1]]
     return Counts(
         text=unique >> _KEY_BITS, bucket=unique & ((1 << _KEY_BITS) - 1), count=runs[1:] - runs[:-1]
@@ -158,13 +158,14 @@ class _Stream:
         encoded = "".join(padded).encode("utf-32-le", errors="surrogatepass")
         self.characters = np.frombuffer(encoded, dtype=np.uint32)
         self.half = sum(lengths[: len(texts)])
-        self._text = np.repeat(np.tile(np.arange(len(texts)), 2), lengths)
+        numbers = np.arange(len(texts))
+        self._text = np.concatenate((numbers, numbers)).repeat(lengths)
         self._about = np.array([each.about for each in texts], dtype=bool).reshape(len(texts), ABOUT)
 
     def ngrams(self) -> _Ngrams:
         """Find all n-grams."""
-        spaces = np.flatnonzero(self.characters == _SPACE)
-        middle = int(np.searchsorted(spaces, self.half))
+        spaces = (self.characters == _SPACE).nonzero()[0]
+        middle = int(spaces.searchsorted(self.half))
         words, classes = spaces[:middle], spaces[middle:]
         parts = [
             *self._word_ngrams(words, WORD_NGRAMS),
@@ -203,9 +204,9 @@ class _Stream:
 
     def _character_ngrams(self, spaces: Ints) -> Iterator[tuple[Ints, Ints]]:
         """Find those of the words, which hold a space at most as their first or last character."""
-        room = np.repeat(spaces[1:], np.diff(spaces)) - np.arange(self.half - 1)
+        room = spaces[1:].repeat(spaces[1:] - spaces[:-1]) - np.arange(self.half - 1)
         for size in CHARACTER_NGRAMS:
-            starts = np.flatnonzero(room >= size - 1)
+            starts = (room >= size - 1).nonzero()[0]
             yield starts, starts + size
 
 

@@ -166,11 +166,13 @@ class EmbeddedModel:
         Returns:
             Calibrated log-odds, shape (texts, heads).
         """
-        logits = np.tile(self.bias, (texts, 1))
+        logits = self.bias[np.newaxis].repeat(texts, axis=0)
         if len(counts.text):
             values = feature_values(counts, self.idf)
             weighed = self.weights[counts.bucket] * values[:, np.newaxis]
-            starts = np.flatnonzero(np.diff(counts.text, prepend=-1))
+            begins = np.ones(len(counts.text), dtype=bool)
+            np.not_equal(counts.text[1:], counts.text[:-1], out=begins[1:])
+            starts = begins.nonzero()[0]
             logits[counts.text[starts]] += np.add.reduceat(weighed, starts) * self.scale
         return logits
 

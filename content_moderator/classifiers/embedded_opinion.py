@@ -104,6 +104,8 @@ def _language(text: str, parts: Sequence[Part]) -> Language:
 def final_odds(model: EmbeddedModel, opinion: Opinion) -> Floats:
     """Return the log-odds of a text, shape (heads,)."""
     odds = stack_any(opinion.odds().max(axis=0)[np.newaxis], model.stack)[0]
+    if len(opinion.parts[0].words) > SHORT_WORDS:
+        return np.asarray(odds)
     return np.asarray(np.minimum(odds - for_shortness(model, opinion), limits(model, opinion)))
 
 

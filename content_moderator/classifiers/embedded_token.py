@@ -39,6 +39,11 @@ def tokens_of(found: Sequence[str], lexicon: Lexicon) -> Tokens:
     For example, the classes of "we do not hate gay people here" are "we do not !<aversion> !§ here".
     """
     kinds = [lexicon.get(word, "") for word in found]
+    known = set(found)
+    about = (not known.isdisjoint(_YOU), not known.isdisjoint(_ME), not _GROUPS.isdisjoint(kinds))
+    if not any(kinds):
+        # Most parts of texts have none.
+        return Tokens([*found], [*found], [*range(len(found))], about)
     words = [GROUP_MARK if kind == "group" else word for word, kind in zip(found, kinds, strict=True)]
     classes: list[str] = []
     places: list[int] = []
@@ -57,8 +62,6 @@ def tokens_of(found: Sequence[str], lexicon: Lexicon) -> Tokens:
         token = GROUP_MARK if group else f"<{kind}>" if kind and kind != "people" else word
         classes.append(f"!{token}" if negated else token)
         negated = max(0, negated - 1)
-    known = set(found)
-    about = (not known.isdisjoint(_YOU), not known.isdisjoint(_ME), not _GROUPS.isdisjoint(kinds))
     return Tokens(words, classes, places, about)
 
 
