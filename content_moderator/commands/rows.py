@@ -63,13 +63,14 @@ def good_rows(
         ScanError: They cannot be read at all.
     """
     stream = as_utf8(rows, getattr(rows, "name", "the input"), known_encoding(encoding) if encoding else None)
-    good, bad = read_rows(stream, names, text_field=text_field, maps=parse_maps(maps, names))
+    parsed = parse_maps(maps, names)
+    good, bad = read_rows(stream, names, text_field=text_field, maps=parsed)
     for each in bad[:MAX_BAD_ROWS_SHOWN]:
         named = f" (id {each.name})" if each.name else ""
         click.echo(f"line {each.line}{named}: {each.problem}", err=True)
     if len(bad) > MAX_BAD_ROWS_SHOWN:
         click.echo(f"... and {len(bad) - MAX_BAD_ROWS_SHOWN} more", err=True)
-    for mapped in parse_maps(maps, names):
+    for mapped in parsed:
         if good and not any(row.labels.get(mapped.label) for row in good):
             what = f"{mapped.column}:{mapped.value}" if mapped.value else mapped.column
             click.echo(f"--map {what}={mapped.label}: no row has that label", err=True)

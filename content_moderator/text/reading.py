@@ -319,9 +319,6 @@ _OVERSIZED: Final = re.compile(
     "\u331a\u3320\u3321\u332b\u332d\u332e\u3332\u3334\u3336\u333b\u333d\u3340"
     "\u3347\u334a\u334c\u3354\u3356\u33ae\u33af\ufdfa\ufdfb]"
 )
-REPLACEMENT: Final = "\ufffd"
-"""Stands where something could not be read: a word goes on behind it."""
-
 _TYPOGRAPHY: Final = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201b\u02bc\u02bb\u02b9\u2032\u055a\u00b4", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"')
