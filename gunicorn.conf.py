@@ -52,8 +52,12 @@ def _load_log_writer():
     """
     here = Path(__file__).resolve().parent
     package = importlib.util.find_spec("content_moderator")
-    folders = [here / "content_moderator", here.parent, *map(Path, package.submodule_search_locations or ())]
-    path = next(folder / "log_writer.py" for folder in folders if (folder / "log_writer.py").is_file())
+    packages = [
+        here / "content_moderator",
+        here.parent.parent,
+        *map(Path, package.submodule_search_locations or ()),
+    ]
+    path = next(path for each in packages if (path := each / "observability" / "log_writer.py").is_file())
     spec = importlib.util.spec_from_file_location("_log_writer_of_the_master", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -3,7 +3,7 @@
 from gunicorn.errors import AppImportError
 
 from content_moderator.app import create_app
-from content_moderator.errors import ConfigurationError
+from content_moderator.domain.errors import ConfigurationError
 
 try:
     app = create_app()

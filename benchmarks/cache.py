@@ -19,12 +19,12 @@ from rapidfuzz.distance import Levenshtein
 
 from benchmarks.load import machine
 from benchmarks.text import Writer
-from content_moderator.cache.exact import ENTRY_BYTES, Entry, ExactCache, pack
-from content_moderator.cache.key import KeyMaker
-from content_moderator.cache.similar import SimilarIndex
-from content_moderator.core.classification import ClassifierIdentity
-from content_moderator.core.label import Label
-from content_moderator.settings import ExactCacheSettings, SimilarCacheSettings
+from content_moderator.cache.keys import KeyMaker
+from content_moderator.cache.near_copies.index import SimilarIndex
+from content_moderator.cache.store import ENTRY_BYTES, Entry, ExactCache, pack
+from content_moderator.config.settings import ExactCacheSettings, SimilarCacheSettings
+from content_moderator.domain.classification import ClassifierIdentity
+from content_moderator.domain.label import Label
 
 KEYS = KeyMaker(ClassifierIdentity("koala", "model", "1"))
 SETTINGS = SimilarCacheSettings()

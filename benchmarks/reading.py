@@ -21,9 +21,9 @@ ROUNDS = 7
 MEASURED = """
 import sys, time
 try:
-    from content_moderator.text.reading import words_of as read
+    from content_moderator.text.normalization import words_of as read
 except ImportError:
-    from content_moderator.core.text import normalise, words_of
+    from content_moderator.domain.text import normalise, words_of
     read = lambda text: words_of(normalise(text))
 texts = open(sys.argv[1], encoding="utf-8").read().splitlines()
 best = float("inf")

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.load import machine
 from content_moderator.app import create_app
-from content_moderator.settings import LoggingSettings, Settings
+from content_moderator.config.settings import LoggingSettings, Settings
 
 PROSE = "The weather is fine and we walk to the market. "
 REVERSED = "a" + "\u0345" * 10_000 + "\u0334" * 10_000

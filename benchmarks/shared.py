@@ -14,18 +14,18 @@ import redis
 
 from benchmarks.load import machine, unused_port
 from benchmarks.text import Writer
-from content_moderator.cache.fold import fold
-from content_moderator.cache.server import Server
-from content_moderator.cache.shared import SharedCache
-from content_moderator.core.classification import ClassifierIdentity
-from content_moderator.core.label import Label
-from content_moderator.settings import (
+from content_moderator.cache.near_copies.folding import fold
+from content_moderator.cache.redis_client import Server
+from content_moderator.cache.redis_store import SharedCache
+from content_moderator.config.settings import (
     CacheSettings,
     Secret,
     Settings,
     SharedCacheSettings,
     SimilarCacheSettings,
 )
+from content_moderator.domain.classification import ClassifierIdentity
+from content_moderator.domain.label import Label
 
 SCORES = dict.fromkeys(Label, 0.0123) | {Label.OK: 0.9}
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 
-from content_moderator.core.label import Label
+from content_moderator.domain.label import Label
 
 SCORES = json.dumps([{"label": label.value, "score": 1 / len(Label)} for label in Label])
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.text import Writer
-from content_moderator.text.reading import normalise
+from content_moderator.text.normalization import normalise
 from content_moderator.text.terms import Terms
 
 TEXTS = 200

@@ -14,12 +14,12 @@ from prometheus_client import REGISTRY
 
 from benchmarks.load import machine
 from benchmarks.text import Writer
-from content_moderator.cache.guard import REFUSALS
-from content_moderator.classifiers.factory import build_line
-from content_moderator.core.classification import Classification, ClassifierIdentity, Outcome
-from content_moderator.core.deadline import NEVER, Deadline
-from content_moderator.core.label import Label
-from content_moderator.settings import CacheSettings, Settings, SimilarCacheSettings
+from content_moderator.cache.near_copies.guard import REFUSALS
+from content_moderator.classifiers.pipeline import build_line
+from content_moderator.config.settings import CacheSettings, Settings, SimilarCacheSettings
+from content_moderator.domain.classification import Classification, ClassifierIdentity, Outcome
+from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.label import Label
 
 WAVES = (
     "Win a free trip to the sea, answer now with code {number} to take part in the draw",

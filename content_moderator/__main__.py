@@ -1,5 +1,5 @@
 """``python -m content_moderator`` is ``content-moderator``."""
 
-from content_moderator.cli import main
+from content_moderator.cli.main import main
 
 main(prog_name="content-moderator")

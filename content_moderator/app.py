@@ -5,25 +5,28 @@ from typing import Any
 
 from flask import Flask
 
-from content_moderator import metrics
-from content_moderator.access.entrance import Entrance
-from content_moderator.access.gate import build_gate
-from content_moderator.access.limit import build_limiter
-from content_moderator.audit import build_audit
-from content_moderator.classifiers import embedded
-from content_moderator.classifiers.factory import build_line
-from content_moderator.config import load_settings
-from content_moderator.core.classification import Classifier
-from content_moderator.logs import configure_logging
-from content_moderator.settings import Settings
-from content_moderator.tenants import load_tenants
-from content_moderator.web import batch, classify, comments, moderations, operations, pages, policies
-from content_moderator.web.api import install_api
+from content_moderator.access.access_control import Entrance
+from content_moderator.access.authenticator import build_gate
+from content_moderator.access.rate_limits import build_limiter
+from content_moderator.access.tenants import load_tenants
+from content_moderator.classifiers.embedded import classifier as embedded
+from content_moderator.classifiers.pipeline import build_line
+from content_moderator.config.loader import load_settings
+from content_moderator.config.settings import Settings
+from content_moderator.domain.classification import Classifier
+from content_moderator.observability import metrics
+from content_moderator.observability.audit import build_audit
+from content_moderator.observability.logs import configure_logging
+from content_moderator.web.api import batch, classify, operations, policies
 from content_moderator.web.authentication import install_authentication
+from content_moderator.web.blueprint import install_api
+from content_moderator.web.compat import openai as moderations
+from content_moderator.web.compat import perspective as comments
 from content_moderator.web.error_handlers import install_error_handlers
-from content_moderator.web.header import install_headers
-from content_moderator.web.observation import install_observation
-from content_moderator.web.shortcut import Shortcut
+from content_moderator.web.fast_path import Shortcut
+from content_moderator.web.pages import views as pages
+from content_moderator.web.request_context import install_observation
+from content_moderator.web.security_headers import install_headers
 from content_moderator.web.state import State, attach, build_desks
 from content_moderator.web.transport import install_transport, trusting
 
@@ -59,7 +62,7 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     for name in line.names:
         metrics.initialise(name)
 
-    app = _App("content_moderator", static_folder=None, template_folder="web/templates")
+    app = _App("content_moderator", static_folder=None, template_folder="web/pages/templates")
     desks = build_desks(tenants, line, deadline_seconds=settings.classifier.deadline_seconds)
     audit = build_audit(settings.audit, settings.audit_secret)
     attach(app, State(settings, tenants, desks, entrance, line.probed.readiness, line.parts, audit))

@@ -6,10 +6,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
-from content_moderator.settings import Settings
-from tests import fault_server
-from tests.fake import FakeClassifier
-from tests.fault_server import FaultServer
+from content_moderator.config.settings import Settings
+from tests.support import fault_server
+from tests.support.fake import FakeClassifier
+from tests.support.fault_server import FaultServer
 
 
 @pytest.fixture(autouse=True)

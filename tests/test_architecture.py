@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from content_moderator import errors
-from content_moderator.errors import AnswerableError, ModeratorError, answerable_errors
+from content_moderator.domain import errors
+from content_moderator.domain.errors import AnswerableError, ModeratorError, answerable_errors
 
 PACKAGE = Path(__file__).parent.parent / "content_moderator"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "defaults" not in path.parts)
@@ -78,7 +78,7 @@ def importers(package: str) -> set[str]:
         pytest.param("sentencepiece", {"classifiers/sentence_encoder.py"}, id="sentencepiece"),
         pytest.param("gunicorn", set(), id="gunicorn"),
         pytest.param("content_moderator.app", set(), id="app"),
-        pytest.param("content_moderator.cli", {"__main__.py"}, id="cli"),
+        pytest.param("content_moderator.cli.main", {"__main__.py"}, id="cli"),
     ],
 )
 def test_only_these_modules_import(package: str, allowed: set[str]) -> None:
@@ -111,7 +111,7 @@ def test_what_an_extra_installs_is_imported_only_when_asked_for() -> None:
         ".".join(("content_moderator", *Path(where(path)).with_suffix("").parts)): path for path in MODULES
     }
     by_name = {name.removesuffix(".__init__"): path for name, path in by_name.items()}
-    pending, seen = ["content_moderator.app", "content_moderator.cli"], set[str]()
+    pending, seen = ["content_moderator.app", "content_moderator.cli.main"], set[str]()
     while pending:
         name = pending.pop()
         if name in seen or name not in by_name:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_server import unused_port, wait_until
-from tests.live import ROOT, without_coverage
+from tests.support.fault_server import unused_port, wait_until
+from tests.support.live import without_coverage
+from tests.support.paths import ROOT
 from tests.test_packaging import build_wheel
 
 REDIS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import ROOT
+from tests.support.paths import ROOT
 
 
 def build_wheel(folder: Path) -> Path:

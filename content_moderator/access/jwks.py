@@ -15,15 +15,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
 
-from content_moderator import metrics
-from content_moderator.errors import (
+from content_moderator.config.settings import TokenSettings
+from content_moderator.domain.errors import (
     ConfigurationError,
     CredentialsInvalidError,
     IdentityProviderUnavailableError,
 )
-from content_moderator.net.session import OutboundSession
-from content_moderator.settings import TokenSettings
-from content_moderator.urls import checked_url
+from content_moderator.net.http import OutboundSession
+from content_moderator.net.urls import checked_url
+from content_moderator.observability import metrics
 
 MAX_BYTES: Final = 262_144
 """Of a key set; those of large providers have a few thousand."""

@@ -7,7 +7,7 @@ the status line, the headers and the body together; and connecting is bounded ov
 not for each.
 
 A connection on which anything is left after an answer would give the next request that answer, which is about
-another text. `Answer.complete` tells whether nothing is left; see `content_moderator.net.session`.
+another text. `Answer.complete` tells whether nothing is left; see `content_moderator.net.http`.
 """
 
 import http.client
@@ -22,7 +22,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from content_moderator import metrics
+from content_moderator.observability import metrics
 
 MIN_CONNECT_SECONDS: Final = 1.0
 """What each address of a host gets at least, while the budget lasts: one black hole must not eat it all."""

@@ -24,7 +24,7 @@ def is_word(word: str) -> bool:
     One in two hundred of what is no word is taken for one.
 
     Source:
-        SCOWL, in its American and British English lists; training/dictionary.py writes the file.
+        SCOWL, in its American and British English lists; model_building/dictionary.py writes the file.
     """
     return in_dictionary(word) or is_frequent(word)
 

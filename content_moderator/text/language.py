@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from content_moderator.text.dictionary import is_word, word_set
 from content_moderator.text.lookalike import without_marks
-from content_moderator.text.reading import WORD, words_of
+from content_moderator.text.normalization import WORD, words_of
 
 ENGLISH: Final = "en"
 UNKNOWN: Final = "und"
@@ -87,7 +87,7 @@ def language_of(text: str, words: Sequence[str] | None = None) -> Language:
 
     Args:
         text: A cleaned text.
-        words: As `content_moderator.text.reading.words_of` reads them, if that has been done.
+        words: As `content_moderator.text.normalization.words_of` reads them, if that has been done.
     """
     if words is None:
         words = words_of(text)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
-from content_moderator.text.reading import without_markup, words_of
+from content_moderator.text.normalization import without_markup, words_of
 
 MAX_SENTENCE_CHARS: Final = 300
 

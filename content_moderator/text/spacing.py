@@ -82,7 +82,7 @@ _UNKNOWN: Final = [10 + 2.5 * letters for letters in range(1, MAX_LETTERS + 1)]
 
 @cache
 def _costs() -> dict[int, float]:
-    """Read the most frequent words as their CRC-32, and what each costs; training/words.py writes them."""
+    """Read the most frequent words as their CRC-32, and what each costs; see model_building/words.py."""
     data = files(__package__).joinpath("data/words.bin").read_bytes()
     ranks = {checksum: rank for rank, (checksum,) in enumerate(struct.iter_unpack("<I", data))}
     for letter in ascii_lowercase:

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import ahocorasick
 
-from content_moderator.errors import ConfigurationError
-from content_moderator.text.reading import STRETCHED, Reader, without_markup
+from content_moderator.domain.errors import ConfigurationError
+from content_moderator.text.normalization import STRETCHED, Reader, without_markup
 
 TermAction = Literal["allow", "review", "block"]
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from flask import Flask, g, request
 
-from content_moderator.access.entrance import Entrance
-from content_moderator.access.key import Scope
+from content_moderator.access.access_control import Entrance
+from content_moderator.access.api_key import Scope
 
 PUBLIC: Final = frozenset(
     {

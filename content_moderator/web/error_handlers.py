@@ -12,8 +12,8 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from content_moderator import metrics
-from content_moderator.errors import (
+from content_moderator.config.validation import flatten_messages
+from content_moderator.domain.errors import (
     AnswerableError,
     ClassifierError,
     CredentialsInvalidError,
@@ -22,8 +22,8 @@ from content_moderator.errors import (
     ScopeMissingError,
     answerable_errors,
 )
-from content_moderator.validation import flatten_messages
-from content_moderator.web.dialect import Failure, dialect_of
+from content_moderator.observability import metrics
+from content_moderator.web.error_formats import Failure, dialect_of
 
 CHALLENGE: Final = 'Bearer realm="content_moderator"'
 """What a 401 asks for, and a 403, after RFC 6750."""

@@ -6,16 +6,16 @@ from typing import Final, cast
 
 from flask import Flask, current_app, g, request
 
-from content_moderator.access.entrance import Entrance
-from content_moderator.access.keyring import Caller
-from content_moderator.audit import AuditLog
-from content_moderator.cache.memory import Memory
-from content_moderator.classifiers.factory import Line
-from content_moderator.classifiers.probed import Readiness
-from content_moderator.core.moderator import Moderator
-from content_moderator.core.policy import Policy
-from content_moderator.settings import Settings
-from content_moderator.tenants import Tenant, Tenants
+from content_moderator.access.access_control import Entrance
+from content_moderator.access.api_keys import Caller
+from content_moderator.access.tenants import Tenant, Tenants
+from content_moderator.cache.answer_cache import Memory
+from content_moderator.classifiers.pipeline import Line
+from content_moderator.classifiers.wrappers.health import Readiness
+from content_moderator.config.settings import Settings
+from content_moderator.domain.moderator import Moderator
+from content_moderator.domain.policy import Policy
+from content_moderator.observability.audit import AuditLog
 
 _KEY: Final = "content_moderator"
 

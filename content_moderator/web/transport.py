@@ -7,8 +7,8 @@ from flask_compress import Compress
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from content_moderator.settings import HttpSettings
-from content_moderator.web.allowance import ALLOWANCE_HEADERS
+from content_moderator.config.settings import HttpSettings
+from content_moderator.web.rate_limit_headers import ALLOWANCE_HEADERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -1,0 +1,227 @@
+"""How much one of those who ask may ask for in a time."""
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from limits import RateLimitItem, parse_many
+from limits.storage import MemoryStorage
+from limits.storage.redis import RedisStorage
+from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
+
+from content_moderator.config.extras import extra
+from content_moderator.config.settings import LimitsSettings, Secret
+from content_moderator.domain.errors import ConfigurationError, RateLimitedError
+from content_moderator.net.outage import Outage
+from content_moderator.observability import metrics
+
+PREFIX: Final = "content-moderator:limit"
+
+WAIT_SECONDS: Final = 2.0
+"""For a connection to the server, when a burst has taken all of them."""
+
+NO_CONNECTION: Final = "No connection available"
+"""What redis-py says, without an error class of its own, when none came free in time."""
+
+MAX_KEPT: Final = 10_000
+"""Accounts whose last count is kept, for when the server cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """
+    What is left of a limit.
+
+    Args:
+        name: As ``per-minute``.
+        quota: Texts, or requests without any, in each window.
+        window_seconds: Length of the window.
+        remaining: Of the quota.
+        reset_seconds: Until there is more.
+    """
+
+    name: str
+    quota: int
+    window_seconds: int
+    remaining: int
+    reset_seconds: int
+
+
+class _Said(NamedTuple):
+    """How much of a limit a server said was taken, and until when that counts, on the limiter's clock."""
+
+    taken: int
+    until: float
+
+
+class _Taken(NamedTuple):
+    """What is left of each limit, and the one that had not so much left."""
+
+    allowances: list[Allowance]
+    refused: Allowance | None
+
+
+def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
+    """
+    Read limits as ``10/second; 600/minute``; None is none.
+
+    Raises:
+        ConfigurationError: It is something else; the message names *key*.
+    """
+    if text is None:
+        return ()
+    try:
+        found = tuple(parse_many(text))
+    except ValueError as error:
+        raise ConfigurationError(f"{key}: must be like 600/minute, or 10/second; 20000/day") from error
+    if not all(limit.amount > 0 and limit.get_expiry() > 0 for limit in found):
+        raise ConfigurationError(f"{key}: must be more than 0")
+    # They are taken from in this order: who asks too fast is not to lose what is left of the day. One that is
+    # there twice would be taken from twice.
+    return tuple(sorted(set(found), key=lambda limit: (limit.get_expiry(), limit.amount)))
+
+
+class Limiter:
+    """
+    Counts in sliding windows what each takes, on a server that workers and machines share, or here.
+
+    While the server cannot be had each worker counts by itself, from what the server last said was taken: of
+    what is left each worker allows that much, and nobody is refused for the outage.
+
+    Args:
+        shared: The server's storage; None counts here alone.
+        drop_connections: Closes all connections to the server.
+        pause_seconds: For which a server that failed is left alone.
+        clock: Monotonic seconds.
+
+    Source:
+        The package limits, its sliding window counter.
+    """
+
+    def __init__(
+        self,
+        shared: RedisStorage | None = None,
+        *,
+        drop_connections: Callable[[], object] = lambda: None,
+        pause_seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._local: RateLimiter | None = None
+        self._shared = None if shared is None else SlidingWindowCounterRateLimiter(shared)
+        self._outage = Outage("rate_limit_storage", pause_seconds=pause_seconds, clock=clock)
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._drop_connections = drop_connections
+        self._last_said: OrderedDict[tuple[str, RateLimitItem], _Said] = OrderedDict()
+
+    def take(self, who: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[Allowance]:
+        """
+        Take *cost* from each of the limits of *who*, and tell what is left.
+
+        Raises:
+            RateLimitedError: One of them has not so much left.
+        """
+        if not limits:
+            return []
+        taken = self._take_shared(who, limits, cost) or self._take_here(who, limits, cost)
+        if taken.refused is None:
+            return taken.allowances
+        never = cost > taken.refused.quota
+        seconds = None if never else taken.refused.reset_seconds
+        raise RateLimitedError(taken.allowances, retry_after_seconds=seconds)
+
+    def _take_shared(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken | None:
+        if self._shared is None or not self._outage.may_ask():
+            return None
+        try:
+            taken = _take(self._shared, who, limits, cost)
+        except Exception as error:  # noqa: BLE001  (a server that answers nonsense makes the library raise anything)
+            metrics.LIMIT_STORAGE_FAILURES.inc()
+            cause = error.__cause__ or error
+            # That we have no connection left says nothing about the server.
+            if NO_CONNECTION not in str(cause):
+                # What is left on them would be taken for the next answer.
+                self._drop_connections()
+                self._outage.begin(type(cause).__name__)
+            return None
+        self._outage.end()
+        if taken.refused is not None and taken.refused.remaining >= cost:
+            # It refuses, and says that there is enough: an answer of another shape, or a window that moved.
+            metrics.LIMIT_STORAGE_FAILURES.inc()
+            return None
+        self._keep(who, limits, taken.allowances)
+        return taken
+
+    def _keep(self, who: str, limits: Sequence[RateLimitItem], allowances: Sequence[Allowance]) -> None:
+        """Keep what the server says, for the time when it says nothing."""
+        now = self._clock()
+        with self._lock:
+            for limit, allowance in zip(limits, allowances, strict=True):
+                taken = allowance.quota - allowance.remaining
+                self._last_said[who, limit] = _Said(taken, now + allowance.reset_seconds)
+                self._last_said.move_to_end((who, limit))
+            while len(self._last_said) > MAX_KEPT:
+                self._last_said.popitem(last=False)
+
+    def _take_here(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
+        with self._lock:
+            if self._local is None:
+                # Not before it is needed: it comes with a thread.
+                self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+            for limit in limits:
+                said = self._last_said.pop((who, limit), None)
+                if said is not None and said.taken > 0 and said.until > self._clock():
+                    before = limit.amount - self._local.get_window_stats(limit, who).remaining
+                    if said.taken > before:
+                        self._local.hit(limit, who, cost=said.taken - before)
+            return _take(self._local, who, limits, cost)
+
+
+def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
+    """
+    Make the limiter that is set.
+
+    Raises:
+        ConfigurationError: Its server cannot be used.
+    """
+    if settings.url is None:
+        return Limiter()
+    with extra("redis", needed_by="limits.url"):
+        from content_moderator.net.redis_pool import connection_pool  # noqa: PLC0415
+    pool = connection_pool(
+        settings.url,
+        "limits.url",
+        timeout_seconds=settings.timeout_seconds,
+        max_connections=settings.max_connections,
+        password=password,
+        password_name="LIMITS_PASSWORD",  # noqa: S106  (where it belongs)
+        # A burst is no reason to count alone: each waits for its turn.
+        wait_seconds=WAIT_SECONDS,
+    )
+    storage = RedisStorage(settings.url, connection_pool=pool, key_prefix=PREFIX, wrap_exceptions=True)
+    return Limiter(storage, drop_connections=pool.disconnect, pause_seconds=settings.pause_seconds)
+
+
+def _take(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
+    refusing = next(
+        (place for place, limit in enumerate(limits) if not limiter.hit(limit, who, cost=cost)), None
+    )
+    allowances = list(_allowances(limiter, who, limits))
+    return _Taken(allowances, None if refusing is None else allowances[refusing])
+
+
+def _allowances(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem]) -> Iterator[Allowance]:
+    for limit in limits:
+        stats = limiter.get_window_stats(limit, who)
+        multiple = f"{limit.multiples}-" if limit.multiples > 1 else ""
+        yield Allowance(
+            name=f"per-{multiple}{limit.GRANULARITY.name}",
+            quota=limit.amount,
+            window_seconds=limit.get_expiry(),
+            remaining=stats.remaining,
+            reset_seconds=max(1, math.ceil(stats.reset_time - time.time())),
+        )

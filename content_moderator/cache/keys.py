@@ -1,0 +1,49 @@
+"""The name under which an answer is remembered."""
+
+import hashlib
+import unicodedata
+from typing import Final
+
+from content_moderator.domain.classification import ClassifierIdentity
+from content_moderator.text.cleaning import CLEANING_VERSION
+
+KEY_BYTES: Final = 20
+
+
+class KeyMaker:
+    """
+    Makes keys that separate everything that changes an answer.
+
+    That is the text, the classifier, its model and revision, and how texts are cleaned. Each part is hashed
+    with its length before it, so that no two sets of parts run together into the same bytes.
+
+    Args:
+        identity: Whose answers are remembered.
+        owner: To whom alone they belong; empty if they are for everybody.
+        secret: Makes keys that nobody else can make: nobody who sees one can try texts until one fits.
+    """
+
+    def __init__(self, identity: ClassifierIdentity, *, owner: str = "", secret: bytes = b"") -> None:
+        key = hashlib.blake2b(secret).digest() if secret else b""
+        self._hasher = hashlib.blake2b(key=key, digest_size=KEY_BYTES)
+        for part in (
+            identity.name,
+            identity.model,
+            identity.revision,
+            CLEANING_VERSION,
+            unicodedata.unidata_version,
+            owner,
+        ):
+            self._hasher.update(_prefixed(part))
+
+    def key(self, *parts: str) -> bytes:
+        """Give the key of a cleaned text, or of what else *parts* name."""
+        hasher = self._hasher.copy()
+        for part in parts:
+            hasher.update(_prefixed(part))
+        return hasher.digest()
+
+
+def _prefixed(part: str) -> bytes:
+    data = part.encode()
+    return len(data).to_bytes(8, "big") + data

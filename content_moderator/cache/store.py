@@ -1,0 +1,146 @@
+"""Answers by key: the least recently used go first, and none is older than it may be."""
+
+import struct
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from content_moderator.config.settings import ExactCacheSettings
+from content_moderator.domain.label import Label
+from content_moderator.observability import metrics
+
+ENTRY_BYTES: Final = 400
+"""What an entry takes without a text for look-ups by similarity: measured by ``benchmarks.cache``."""
+
+_SCORES: Final = struct.Struct(f"<{len(Label)}d")
+_LABELS: Final = tuple(Label)
+
+
+class Entry:
+    """
+    The scores of one text.
+
+    Args:
+        scores: As `pack` makes them: nine numbers in an object each would take six times the room.
+        stored_at: When the classifier gave them, in monotonic seconds.
+        size: Bytes that it takes, with all that is kept for it.
+
+    Attributes:
+        note: What `ExactCache.annotate` was given.
+    """
+
+    __slots__ = ("note", "scores", "size", "stored_at")
+
+    def __init__(self, scores: bytes, stored_at: float, size: int = ENTRY_BYTES) -> None:
+        self.scores = scores
+        self.stored_at = stored_at
+        self.size = size
+        self.note: object = None
+
+
+def pack(scores: Mapping[Label, float]) -> bytes:
+    """Write scores so that `unpack` gives the same to the last bit."""
+    return _SCORES.pack(*(scores[label] for label in _LABELS))
+
+
+def unpack(scores: bytes) -> dict[Label, float]:
+    """Read what `pack` wrote."""
+    return dict(zip(_LABELS, _SCORES.unpack(scores), strict=True))
+
+
+class ExactCache:
+    """
+    Entries by key, bounded in number, bytes and age; safe to use from several threads.
+
+    Args:
+        settings: The bounds.
+        on_drop: Told the key of each entry that goes.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: ExactCacheSettings,
+        *,
+        on_drop: Callable[[bytes], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._on_drop = on_drop
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._bytes = 0
+        self._shown = 0, 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes that all entries take."""
+        return self._bytes
+
+    def get(self, key: bytes) -> Entry | None:
+        """Give the entry of *key*, unless it is too old; it counts as used."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            if self._clock() - entry.stored_at >= self._settings.ttl_seconds:
+                self._drop(key, "expired")
+                self._show()
+                return None
+            self._entries.move_to_end(key)
+            return entry
+
+    def age(self, entry: Entry) -> float:
+        """Tell how many seconds old an entry is."""
+        return max(0.0, self._clock() - entry.stored_at)
+
+    def put(self, key: bytes, entry: Entry) -> bool:
+        """Keep an entry, in the place of any other of its key; tell whether there was room for it."""
+        with self._lock:
+            if key in self._entries:
+                self._drop(key, "replaced")
+            fits = entry.size <= self._settings.max_bytes
+            if fits:
+                self._make_room(entry.size, entries=1)
+                self._entries[key] = entry
+                self._bytes += entry.size
+            self._show()
+            return fits
+
+    def annotate(self, key: bytes, entry: Entry, note: object, size: int) -> None:
+        """Keep with an entry what was made of it, of *size* bytes, to be found there by the next who asks."""
+        with self._lock:
+            if self._entries.get(key) is not entry or entry.note is not None:
+                return
+            if entry.size + size <= self._settings.max_bytes:
+                # It was used just now: others go before it does.
+                self._entries.move_to_end(key)
+                self._make_room(size, entries=0)
+                entry.note = note
+                entry.size += size
+                self._bytes += size
+                self._show()
+
+    def _make_room(self, size: int, *, entries: int) -> None:
+        while len(self._entries) + entries > self._settings.max_entries:
+            self._drop(next(iter(self._entries)), "entries")
+        while self._bytes + size > self._settings.max_bytes:
+            self._drop(next(iter(self._entries)), "bytes")
+
+    def _drop(self, key: bytes, reason: str) -> None:
+        self._bytes -= self._entries.pop(key).size
+        self._on_drop(key)
+        metrics.CACHE_EVICTIONS.labels(reason).inc()
+
+    def _show(self) -> None:
+        # A process may have several caches.
+        entries, size = self._shown
+        self._shown = len(self._entries), self._bytes
+        metrics.CACHE_ENTRIES.inc(self._shown[0] - entries)
+        metrics.CACHE_BYTES.inc(self._shown[1] - size)

@@ -1,0 +1,1 @@
+"""The model that ships inside the package: no token, no network, no download."""

@@ -1,0 +1,122 @@
+"""The classifier that ships inside the package: no token, no network, no download."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from content_moderator.classifiers.embedded.explanation import explain
+from content_moderator.classifiers.embedded.linear_model import EmbeddedModel, probabilities
+from content_moderator.classifiers.embedded.second_opinion import Opinion, final_odds, opinions
+from content_moderator.classifiers.embedded.sentence_encoder import SentenceEncoder
+from content_moderator.classifiers.embedded.tokens import Lexicon
+from content_moderator.domain.classification import Classification, ClassifierIdentity, Outcome
+from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.errors import DeadlineExceededError
+from content_moderator.domain.explanation import Explanation
+from content_moderator.domain.label import Label
+from content_moderator.text.language import ENGLISH
+
+NAME: Final = "embedded"
+
+MAX_BATCH_CHARS: Final = 1 << 17
+"""Bounds the memory of one pass: about 100 bytes for each character."""
+
+MINOR_CERTAINTY: Final = 0.9
+"""Factor on the sexual score when the text mentions a minor; the card tells why it is no measured head."""
+
+MIN_SEXUAL: Final = 0.05
+"""Below this nobody looks for a minor: the score stays far below any threshold either way."""
+
+_MINOR: Final = re.compile(
+    r"\b(?:child|children|kids?|minors?|under ?age[d]?|pre ?teens?|toddlers?|infants?|bab(?:y|ies)"
+    r"|school ?(?:girls?|boys?)|(?:little|young|small) (?:girls?|boys?)"
+    r"|(?:[1-9]|1[0-7])[ -]?(?:yo|yrs?|years?)(?:[ -]olds?)?)\b"
+)
+
+
+class EmbeddedClassifier:
+    """
+    Scores texts with the models in `weights`: n-grams first, a sentence encoder where they doubt.
+
+    The scores are calibrated and independent: they do not sum to 1, unlike Koala's. ``OK`` is one
+    minus the probability of any violation, to which a head of its own and the highest label speak.
+    ``S3`` has no training text on purpose: it is the sexual score where the text also mentions a minor.
+
+    Args:
+        model: The n-grams' model and the heads of the second opinion.
+        encoder: Gives the second opinion; None for none, and then English alone is judged.
+    """
+
+    def __init__(self, model: EmbeddedModel, encoder: SentenceEncoder | None = None) -> None:
+        self._model = model
+        self._encoder = encoder
+        self._labels = [Label(name) for name in model.heads[:-1]]
+        languages = frozenset({ENGLISH} if encoder is None else {ENGLISH, *model.languages})
+        revision = model.revision if encoder is None else f"{model.revision}+{encoder.revision}"
+        self.identity = ClassifierIdentity(
+            NAME, "content-moderator-embedded", revision, languages, cautious=True
+        )
+
+    @classmethod
+    def load(cls, path: Path | None = None, *, second_opinion: bool = True) -> Self:
+        """
+        Load the model at *path*, or the one in the package.
+
+        Args:
+            path: Of the n-grams' model.
+            second_opinion: Whether the sentence encoder is loaded as well.
+        Raises:
+            ConfigurationError: A file is missing or damaged.
+        """
+        return cls(EmbeddedModel.load(path), SentenceEncoder.load() if second_opinion else None)
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """The words that have a class, and which."""
+        return self._model.lexicon
+
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+        """Score each text; see `Classifier.classify`. A pass over ``MAX_BATCH_CHARS`` is not interrupted."""
+        outcomes: list[Outcome] = []
+        for batch in _batches(texts):
+            if deadline.passed:
+                break
+            outcomes += self._classify(batch)
+        late = len(texts) - len(outcomes)
+        return outcomes + [DeadlineExceededError("the texts take longer than there is time")] * late
+
+    def explain(self, text: str, labels: Sequence[str]) -> list[Explanation]:
+        """Take the scores of one text apart; see `Explainer.explain`."""
+        return explain(self._model, self._encoder, text, labels)
+
+    def _classify(self, texts: Sequence[str]) -> Iterator[Classification]:
+        for opinion in opinions(self._model, self._encoder, texts):
+            scores = probabilities(final_odds(self._model, opinion)).tolist()
+            yield self._classification(opinion, scores)
+
+    def _classification(self, opinion: Opinion, scores: Sequence[float]) -> Classification:
+        labels = dict(zip(self._labels, scores[:-1], strict=True))
+        labels[Label.S3] = _minor_score(opinion.parts[0].words, sexual=labels[Label.S])
+        labels[Label.OK] = 1 - scores[-1]
+        return Classification(labels, self.identity, language=opinion.language)
+
+
+def _minor_score(words: Sequence[str], *, sexual: float) -> float:
+    if sexual < MIN_SEXUAL:
+        return sexual * (1 - MINOR_CERTAINTY)
+    return sexual * (MINOR_CERTAINTY if _MINOR.search(" ".join(words)) else 1 - MINOR_CERTAINTY)
+
+
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split *texts* so that no batch of several exceeds ``MAX_BATCH_CHARS``."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and size + len(text) > MAX_BATCH_CHARS:
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch

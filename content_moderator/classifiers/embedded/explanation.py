@@ -1,0 +1,132 @@
+"""
+Takes the embedded model's log-odds apart: exactly, word by word, for the n-grams, and what the
+encoder moved.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from content_moderator.classifiers.embedded.features import Counts, occurrences
+from content_moderator.classifiers.embedded.linear_model import (
+    MOST_BELOW_LABEL,
+    EmbeddedModel,
+    feature_values,
+)
+from content_moderator.classifiers.embedded.second_opinion import for_shortness, limits, opinions
+from content_moderator.classifiers.embedded.sentence_encoder import SentenceEncoder
+from content_moderator.classifiers.embedded.tokens import tokens_of
+from content_moderator.domain.explanation import Contribution, Explanation
+from content_moderator.domain.label import Label
+from content_moderator.text.normalization import Place, places_of_words, without_markup
+from content_moderator.text.sentence import Part
+
+EXPLAINED_BY: Final = {Label.S3.value: Label.S.value}
+"""S3 has no head of its own: what can be explained is what is sexual about the text."""
+
+Floats = NDArray[np.float64]
+
+
+def explain(
+    model: EmbeddedModel, encoder: SentenceEncoder | None, text: str, labels: Sequence[str]
+) -> list[Explanation]:
+    """Take the scores of *text* apart; see `content_moderator.domain.explanation.Explainer.explain`."""
+    [opinion] = opinions(model, encoder, [text])
+    odds = opinion.odds()
+    loudest = odds.argmax(axis=0)
+    heads = np.arange(len(model.heads))
+    taken = np.where(loudest > 0, opinion.margin, 0)
+    base = -taken if opinion.foreign else model.bias.astype(float) - taken
+    words = {} if opinion.foreign else _weigh_parts(model, text, [opinion.parts[part] for part in loudest])
+    linear = np.zeros(len(heads)) if opinion.foreign else opinion.linear[loudest, heads]
+    second = odds[loudest, heads] + taken - linear
+    _stack_any(model, odds[loudest, heads], base, second, words)
+    base -= for_shortness(model, opinion)
+    total = base + second + sum(words.values(), np.zeros_like(base))
+    # What a text of few words may not have is taken from the base.
+    base -= np.maximum(total - limits(model, opinion), 0)
+    total = np.minimum(total, limits(model, opinion))
+
+    def explanation(label: str) -> Explanation:
+        head = model.heads.index(EXPLAINED_BY.get(label, label))
+        weights = ((place, float(weight[head])) for place, weight in sorted(words.items(), key=_position))
+        contributions = tuple(Contribution(*place, weight) for place, weight in weights)
+        return Explanation(label, float(total[head]), float(base[head]), contributions, float(second[head]))
+
+    return [explanation(label) for label in labels]
+
+
+def _position(item: tuple[Place, Floats]) -> tuple[int, int]:
+    return item[0].begin, item[0].end
+
+
+def _weigh_parts(model: EmbeddedModel, text: str, loudest: Sequence[Part]) -> dict[Place, Floats]:
+    """Return what each word adds to the log-odds of each head, in the part that is loudest for that head."""
+    merged = defaultdict[Place, Floats](lambda: np.zeros(len(model.heads)))
+    read: list[tuple[Part, dict[Place, Floats]]] = []
+    for head, part in enumerate(loudest):
+        weighed = next((each for known, each in read if known is part), None)
+        if weighed is None:
+            weighed = _weigh_words(model, part.words, _places(text, part))
+            read.append((part, weighed))
+        for place, weight in weighed.items():
+            merged[place][head] += weight[head]
+    return dict(merged)
+
+
+def _places(text: str, part: Part) -> list[Place]:
+    """Return where the words of a part stand in the text."""
+    if part.marked_up and (further := without_markup(text)):
+        return [
+            Place(place.word, further.begins[place.begin], further.ends[place.end - 1])
+            for place in places_of_words(further.text)
+        ]
+    places = places_of_words(text[part.begin : part.end])[part.first : part.first + len(part.words)]
+    return [Place(place.word, part.begin + place.begin, part.begin + place.end) for place in places]
+
+
+def _weigh_words(model: EmbeddedModel, words: Sequence[str], places: Sequence[Place]) -> dict[Place, Floats]:
+    """
+    Return what each word adds to the log-odds of each head.
+
+    An n-gram's share goes to the words that it is made of, in equal parts.
+
+    Args:
+        model: Whose weights.
+        words: Of a text or a part of one.
+        places: Where they stand.
+    """
+    tokens = tokens_of(words, model.lexicon)
+    found = occurrences(tokens)
+    bucket, which, count = np.unique(found.bucket, return_inverse=True, return_counts=True)
+    values = feature_values(Counts(np.zeros_like(bucket), bucket, count), model.idf) / count
+    shares = values[which, np.newaxis] * model.weights[found.bucket] * model.scale
+    # Tokens of the first stream are the words; one of the second stands for the words up to the next one's.
+    starts = np.array([*range(len(places)), *tokens.places], dtype=np.int64)
+    ends = np.array([*range(1, len(places) + 1), *tokens.places[1:], len(places)], dtype=np.int64)
+    first, behind = starts[found.first], ends[found.last]
+    shares /= (behind - first)[:, np.newaxis]
+    steps = np.zeros((len(places) + 1, len(model.heads)))
+    np.add.at(steps, first, shares)
+    np.subtract.at(steps, behind, shares)
+    weights = np.cumsum(steps, axis=0)[:-1]
+    merged = defaultdict[Place, Floats](lambda: np.zeros(len(model.heads)))
+    for place, weight in zip(places, weights, strict=True):
+        merged[place] += weight
+    return dict(merged)
+
+
+def _stack_any(
+    model: EmbeddedModel, odds: Floats, base: Floats, second: Floats, words: dict[Place, Floats]
+) -> None:
+    """Let the highest label speak for any violation, as `stack_any` does."""
+    own, highest, bias = model.stack
+    top = int(np.argmax(odds[:-1]))
+    if own * odds[-1] + highest * odds[top] + bias < odds[top] - MOST_BELOW_LABEL:
+        own, highest, bias = 0, 1, -MOST_BELOW_LABEL
+    base[-1] = own * base[-1] + highest * base[top] + bias
+    for weight in (second, *words.values()):
+        weight[-1] = own * weight[-1] + highest * weight[top]

@@ -1,0 +1,70 @@
+"""What the embedded model reads: the words of a text, and the same words by class."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from content_moderator.text.dictionary import word_set
+
+GROUP_MARK: Final = "§"
+"""Stands for any word for a group of people, so that no group's name is evidence by itself."""
+
+NEGATION_REACH: Final = 3
+"""How many words after a negator count as negated."""
+
+Lexicon = Mapping[str, str]
+"""From word to the name of its class."""
+
+
+class Tokens(NamedTuple):
+    """
+    One text as its two streams of tokens.
+
+    Args:
+        words: Its words, with one mark in the place of each name of a group.
+        classes: Its words by class, negation marked; "gay people" is one token.
+        places: Index of the first word that each token of *classes* stands for.
+        about: Of whom it speaks: of the one who is spoken to, of the speaker, of a group.
+    """
+
+    words: list[str]
+    classes: list[str]
+    places: list[int]
+    about: tuple[bool, bool, bool]
+
+
+def tokens_of(found: Sequence[str], lexicon: Lexicon) -> Tokens:
+    """
+    Return the tokens of words as `content_moderator.text.normalization.words_of` gives them.
+
+    For example, the classes of "we do not hate gay people here" are "we do not !<aversion> !§ here".
+    """
+    kinds = [lexicon.get(word, "") for word in found]
+    known = set(found)
+    about = (not known.isdisjoint(_YOU), not known.isdisjoint(_ME), not _GROUPS.isdisjoint(kinds))
+    if not any(kinds):
+        # Most parts of texts have none.
+        return Tokens([*found], [*found], [*range(len(found))], about)
+    words = [GROUP_MARK if kind == "group" else word for word, kind in zip(found, kinds, strict=True)]
+    classes: list[str] = []
+    places: list[int] = []
+    negated = 0
+    after_group = False
+    for place, (word, kind) in enumerate(zip(found, kinds, strict=True)):
+        group = kind in _GROUPS
+        if after_group and (group or kind == "people"):
+            continue
+        after_group = group
+        places.append(place)
+        if kind == "negator":
+            negated = NEGATION_REACH
+            classes.append(word)
+            continue
+        token = GROUP_MARK if group else f"<{kind}>" if kind and kind != "people" else word
+        classes.append(f"!{token}" if negated else token)
+        negated = max(0, negated - 1)
+    return Tokens(words, classes, places, about)
+
+
+_YOU: Final = word_set("you your yours yourself yourselves you're you've you'll you'd ur u thou")
+_ME: Final = word_set("i me my mine myself i'm i've i'll i'd im")
+_GROUPS: Final = frozenset({"group", "gender"})

@@ -1,0 +1,1 @@
+"""The weights of the embedded model; `model_building` builds them."""

@@ -1,0 +1,1 @@
+"""The client for remote classifiers: wire formats, retries and the circuit breaker."""

@@ -1,0 +1,149 @@
+"""Calls a remote classifier so that neither its faults nor our repetitions hurt."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from tenacity import (
+    Future,
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from content_moderator.classifiers.remote.circuit_breaker import Breaker
+from content_moderator.classifiers.remote.rolling_window import RollingWindow
+from content_moderator.classifiers.wrappers.measuring import measure
+from content_moderator.config.settings import RetrySettings
+from content_moderator.domain.classification import BatchClassifier, Classification
+from content_moderator.domain.errors import ClassifierError, DeadlineExceededError
+from content_moderator.observability import metrics
+
+BUDGET_WINDOW_SECONDS = 10.0
+MIN_CALL_SECONDS = 0.05
+"""With less time than this left another call is not worth making."""
+
+
+class RetryBudget:
+    """
+    Bounds retries by a share of the calls: a classifier that fails for all must not get all calls thrice.
+
+    Args:
+        ratio: Retries for each first call of the last ten seconds.
+        floor: Retries in ten seconds that are allowed anyway.
+        clock: Monotonic seconds.
+
+    Source:
+        Envoy's retry budget.
+    """
+
+    def __init__(self, ratio: float, floor: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ratio = ratio
+        self._floor = floor
+        self._lock = threading.Lock()
+        self._window = RollingWindow(BUDGET_WINDOW_SECONDS, clock=clock)
+
+    def count_call(self) -> None:
+        """Count a first call."""
+        with self._lock:
+            self._window.add("call")
+
+    def spend(self) -> bool:
+        """Take one retry if there is one."""
+        with self._lock:
+            counts = self._window.total()
+            allowed = counts["retry"] + 1 <= max(self._floor, self._ratio * counts["call"])
+            if allowed:
+                self._window.add("retry")
+            return allowed
+
+
+class Protected:
+    """
+    A remote classifier that is asked again where that helps, and left alone where it does not.
+
+    Everything happens within the time that the caller gives: a pause that would not leave time for another
+    call is not begun, and the error says at once when to come back.
+
+    Args:
+        classifier: Makes one call, and knows no retries.
+        call_timeout_seconds: Longest time of one call.
+        retries: How often, and after which pauses.
+        breaker: Refuses calls while the classifier fails.
+        clock: Monotonic seconds.
+        sleep: Pauses.
+    """
+
+    def __init__(
+        self,
+        classifier: BatchClassifier,
+        *,
+        call_timeout_seconds: float,
+        retries: RetrySettings,
+        breaker: Breaker,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._classifier = classifier
+        self.identity = classifier.identity
+        self._call_timeout_seconds = call_timeout_seconds
+        self._settings = retries
+        self._breaker = breaker
+        self._budget = RetryBudget(retries.budget_ratio, retries.budget_floor, clock=clock)
+        self._pause = wait_random_exponential(retries.first_delay_seconds, retries.max_delay_seconds)
+        self._clock = clock
+        self._sleep = sleep
+
+    def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
+        """Score *texts* within *seconds*; see `BatchClassifier.classify_within`."""
+        ends = self._clock() + seconds
+        out_of_attempts = stop_after_attempt(self._settings.max_attempts)
+
+        def give_up(state: RetryCallState) -> bool:
+            if out_of_attempts(state) or self._clock() + state.upcoming_sleep + MIN_CALL_SECONDS > ends:
+                return True
+            if not self._budget.spend():
+                metrics.RETRY_BUDGET_EXHAUSTED.inc()
+                return True
+            return False
+
+        self._budget.count_call()
+        retrying = Retrying(
+            retry=retry_if_exception(_may_pass),
+            wait=self._wait,
+            stop=give_up,
+            before_sleep=_count_retry,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return retrying(self._call, texts, ends)
+
+    def _call(self, texts: Sequence[str], ends: float) -> list[Classification]:
+        remaining = min(ends - self._clock(), self._call_timeout_seconds)
+        if remaining <= 0:
+            raise DeadlineExceededError("no time was left for a call")
+        with self._breaker.guard(), measure(self.identity.name):
+            return self._classifier.classify_within(texts, remaining)
+
+    def _wait(self, state: RetryCallState) -> float:
+        """Wait as long as the classifier said, else for a random time that may be longer each time."""
+        told = _error_of(state).told_seconds
+        return self._pause(state) if told is None else told
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Tell whether another call may succeed; one that took too long may, if there is time left."""
+    return isinstance(error, ClassifierError) and (
+        error.retryable or isinstance(error, DeadlineExceededError)
+    )
+
+
+def _error_of(state: RetryCallState) -> ClassifierError:
+    return cast(ClassifierError, cast(Future, state.outcome).exception())
+
+
+def _count_retry(state: RetryCallState) -> None:
+    metrics.RETRIES.labels(_error_of(state).code).inc()

@@ -1,0 +1,1 @@
+"""Classifiers that hold another classifier and add one thing to it each."""

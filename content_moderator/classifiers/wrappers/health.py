@@ -1,0 +1,125 @@
+"""Knows whether a classifier can answer, without asking more often than needed."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from content_moderator.domain.classification import Classification, Classifier, Outcome
+from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.errors import ClassifierError, OverloadedError, WarmingUpError
+from content_moderator.observability import metrics
+
+State = Literal["ready", "warming", "degraded", "unavailable"]
+
+PROBE_TEXT: Final = "Good morning."
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """
+    Whether a classifier can answer.
+
+    Args:
+        state: ``warming`` until it has answered for the first time or while it loads its model;
+            ``degraded`` while a stand-in answers for it.
+        reason: The code of what stands in the way; None when ready.
+    """
+
+    state: State
+    reason: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next call is expected to be answered."""
+        return self.state in {"ready", "degraded"}
+
+
+class Probed:
+    """
+    A classifier that remembers how its last call ended.
+
+    While calls succeed nothing extra is sent. Before the first success, and after a failure, asking
+    for `readiness` sends one small text, from one thread, at most once an interval: so a service
+    that gets no traffic because it is not ready still finds out when it is.
+
+    Args:
+        classifier: Whose calls are watched.
+        interval_seconds: Shortest time between two probes.
+        wait_seconds: How long `readiness` waits for a probe that it started.
+        deadline_seconds: Of a probe.
+        has_stand_in: Whether another classifier answers when this one does not.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        interval_seconds: float,
+        wait_seconds: float,
+        deadline_seconds: float = 8.0,
+        has_stand_in: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._classifier = classifier
+        self.identity = classifier.identity
+        self._interval_seconds = interval_seconds
+        self._wait_seconds = wait_seconds
+        self._deadline_seconds = deadline_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._has_stand_in = has_stand_in
+        self._readiness = Readiness("ready")  # Never seen: the next line puts the first state in its place.
+        self._remember("warming", "not_yet_asked")
+        self._next_probe = clock()
+        self._probe: threading.Thread | None = None
+
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+        """Pass the call on and remember how it ended; see `Classifier.classify`."""
+        outcomes = self._classifier.classify(texts, deadline)
+        # That there is too much to do says nothing about the classifier.
+        errors = [
+            each
+            for each in outcomes
+            if isinstance(each, ClassifierError) and not isinstance(each, OverloadedError)
+        ]
+        if any(isinstance(each, Classification) for each in outcomes):
+            self._remember("ready")
+        elif errors:
+            self._remember(
+                "warming" if isinstance(errors[0], WarmingUpError) else "unavailable", errors[0].code
+            )
+        return outcomes
+
+    def _remember(self, state: State, reason: str | None = None) -> None:
+        if state != "ready" and self._has_stand_in:
+            state = "degraded"
+        if (self._readiness.state, self._readiness.reason) == (state, reason):
+            return
+        with self._lock:
+            metrics.READINESS.labels(self._readiness.state).set(0)
+            metrics.READINESS.labels(state).set(1)
+            self._readiness = Readiness(state, reason)
+
+    def readiness(self) -> Readiness:
+        """Tell the state after the last call; probe first if it is not known to be good."""
+        if self._readiness.state != "ready" and (probe := self.start_probe()):
+            probe.join(self._wait_seconds)
+        return self._readiness
+
+    def start_probe(self) -> threading.Thread | None:
+        """Start the one probe if it is due and none is running."""
+        with self._lock:
+            running = self._probe is not None and self._probe.is_alive()
+            if running or self._clock() < self._next_probe:
+                return None
+            self._next_probe = self._clock() + self._interval_seconds
+            self._probe = threading.Thread(target=self._send_probe, name="probe", daemon=True)
+            self._probe.start()
+            return self._probe
+
+    def _send_probe(self) -> None:
+        # `classify` remembers what comes of it.
+        self.classify([PROBE_TEXT], Deadline.after(self._deadline_seconds))

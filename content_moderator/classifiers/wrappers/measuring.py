@@ -1,0 +1,43 @@
+"""Counts and times the calls to a classifier."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from content_moderator.domain.classification import Classifier, Outcome, succeeded
+from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.errors import ClassifierError
+from content_moderator.observability import metrics
+
+
+@contextmanager
+def measure(name: str) -> Iterator[None]:
+    """Count and time one call to the classifier *name*, by result: ``ok`` or the error's code."""
+    started = time.perf_counter()
+    outcome = "internal_error"
+    try:
+        yield
+        outcome = "ok"
+    except ClassifierError as error:
+        outcome = error.code
+        raise
+    finally:
+        metrics.CLASSIFIER_CALLS.labels(name, outcome).inc()
+        metrics.CLASSIFIER_CALL_SECONDS.labels(name).observe(time.perf_counter() - started)
+
+
+class Measured:
+    """A classifier whose calls show in the metrics."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self.identity = classifier.identity
+
+    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+        """Pass the call on; see `Classifier.classify`."""
+        outcomes: list[Outcome] = []
+        with suppress(ClassifierError), measure(self.identity.name):
+            outcomes = self._classifier.classify(texts, deadline)
+            # A call counts as failed if one of its texts did.
+            succeeded(outcomes)
+        return outcomes

@@ -1,0 +1,101 @@
+"""content-moderator keys create | list | revoke."""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from content_moderator.access.api_key import SCOPES, Scope, make_key
+from content_moderator.access.api_keys import TENANT, Keyring
+from content_moderator.cli.errors import plain_errors
+from content_moderator.config.loader import load_settings
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke API keys, in the file that auth.keys_file names."""
+
+
+@keys.command()
+@click.option("--tenant", required=True, help="Whose key it is, in printable ASCII without spaces.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    default=("classify",),
+    show_default=True,
+    help="What it allows; may be repeated.",
+)
+@plain_errors
+def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
+    """Make a key and print it, this once; only its digest is kept."""
+    if not re.match(TENANT, tenant):
+        raise click.UsageError("a tenant has 1 to 128 printable ASCII characters and no space")
+    path = _path()
+    secret, key = make_key(tenant, sorted(set(scopes)), created=f"{datetime.now(UTC):%Y-%m-%d}")
+    with _alone(path):
+        keyring = Keyring.load(path) if path.exists() else Keyring([])
+        keyring.add(key)
+        keyring.save(path)
+    click.echo(secret)
+    click.echo(
+        f"key {key.id} of {tenant} is in {path}; it is good after: content-moderator config reload", err=True
+    )
+
+
+@keys.command(name="list")
+@plain_errors
+def show() -> None:
+    """List the keys; they themselves are known to nobody."""
+    table = Table("id", Column("tenant", overflow="fold"), "scopes", "created", "")
+    for key in Keyring.load(_path()).keys.values():
+        state = "revoked" if key.revoked else ""
+        table.add_row(key.id, key.tenant, " ".join(key.scopes), key.created, state)
+    # A tenant may be called [bold] or :smile:, and is shown so.
+    Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+@keys.command()
+@click.argument("identity", metavar="ID")
+@plain_errors
+def revoke(identity: str) -> None:
+    """Let the key of this ID be good no longer."""
+    path = _path()
+    with _alone(path):
+        keyring = Keyring.load(path)
+        try:
+            keyring.revoke(identity)
+        except KeyError as error:
+            raise click.UsageError("there is no key of this id; see content-moderator keys list") from error
+        keyring.save(path)
+    click.echo(f"key {identity} is revoked after: content-moderator config reload")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one command at a time change the file: of two at once one would lose the other's key."""
+    try:
+        # The folder, for the file itself is replaced.
+        folder = os.open(path.absolute().parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written ({error.strerror})") from error
+
+
+def _path() -> Path:
+    named = load_settings().auth.keys_file
+    if named is None:
+        raise click.ClickException("auth.keys_file is not set: MODERATOR__AUTH__KEYS_FILE=keys.json")
+    return Path(named)

@@ -1,1 +1,0 @@
-"""The commands of content-moderator, one module each."""

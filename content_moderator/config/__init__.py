@@ -1,0 +1,1 @@
+"""The settings: their declarations and the loader for files and environment variables."""

@@ -1,0 +1,143 @@
+"""How a setting is declared: once, with its type, its range and its default; the strict schema is derived."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, Final, get_type_hints
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from content_moderator.domain.policy import RULE_NAMES, Rule
+from content_moderator.text.terms import pattern_of
+
+
+class _StrictFloat(fields.Float):
+    """A number; the text "8" is refused, since a quoted number in YAML is a slip."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class _StrictInteger(fields.Integer):
+    """A whole number; neither text nor 8.0."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class StrictBoolean(fields.Boolean):
+    """True or false; neither text nor 1, which Python takes for equal to True."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class _Term(fields.String):
+    """A term that has a word in it."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        term: str = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            pattern_of(term)
+        except ValueError as error:
+            raise ValidationError(f"Not a term: {error}.") from error
+        return term
+
+
+class _RuleSchema(Schema):
+    """One rule of a policy."""
+
+    review = _StrictFloat(validate=validate.Range(0, 1), allow_none=True)
+    block = _StrictFloat(validate=validate.Range(0, 1), allow_none=True)
+
+    @validates_schema
+    def _ordered(self, data: Mapping[str, float | None], **_: Any) -> None:
+        review, block = data.get("review"), data.get("block")
+        if review is not None and block is not None and review > block:
+            raise ValidationError("Must not be greater than block.", "review")
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Rule:
+        return Rule(**data)
+
+
+def text(default: str | None, *options: str) -> Any:
+    """Declare a text, one of *options* if there are any; None is accepted only as a default."""
+    checks: Any = validate.OneOf(options) if options else validate.Length(min=1)
+    return _setting(fields.String(validate=checks, allow_none=default is None), default)
+
+
+def number(default: float, *, low: float, high: float) -> Any:
+    """Declare a number and its range, both ends included."""
+    return _setting(_StrictFloat(validate=validate.Range(low, high)), default)
+
+
+def integer(default: int, *, low: int, high: int) -> Any:
+    """Declare a whole number and its range, both ends included."""
+    return _setting(_StrictInteger(validate=validate.Range(low, high)), default)
+
+
+def flag(default: bool) -> Any:
+    """Declare something that is on or off."""
+    return _setting(StrictBoolean(), default)
+
+
+def origins() -> Any:
+    """Declare a list of web origins, empty by default."""
+    each = fields.String(validate=validate.Regexp(_ORIGIN, error="Must be like https://example.org, or *."))
+    return field(default_factory=list, metadata={"kind": fields.List(each)})
+
+
+def choices(*options: str) -> Any:
+    """Declare a list of some of *options*; all of them by default."""
+    kind = fields.List(fields.String(validate=validate.OneOf(options)))
+    return field(default_factory=lambda: list(options), metadata={"kind": kind})
+
+
+def terms() -> Any:
+    """Declare a list of terms, empty by default."""
+    return field(default_factory=list, metadata={"kind": fields.List(_Term())})
+
+
+def policy(**rules: tuple[float | None, float | None]) -> Any:
+    """Declare a policy by its default thresholds: label=(review, block)."""
+    default = {name: Rule(review, block) for name, (review, block) in rules.items()}
+    names = fields.String(validate=validate.OneOf(RULE_NAMES))
+    kind = fields.Dict(keys=names, values=fields.Nested(_RuleSchema))
+    return field(default_factory=lambda: dict(default), metadata={"kind": kind})
+
+
+_ORIGIN: Final = r"(\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?)\Z"
+
+
+def _setting(kind: fields.Field[Any], default: Any) -> Any:
+    return field(default=default, metadata={"kind": kind})
+
+
+class _SettingsSchema(Schema):
+    """Base of the schemas that `schema_of` derives."""
+
+    target: type
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Any:
+        return self.target(**data)
+
+
+def schema_of(target: type) -> Schema:
+    """Derive the strict schema of a settings class: unknown keys are errors, absent ones have defaults."""
+    hints = get_type_hints(target)
+    members: dict[str, Any] = {"target": target}
+    for each in dataclasses.fields(target):
+        if each.metadata.get("secret"):
+            continue
+        kind = each.metadata.get("kind")
+        members[each.name] = kind or fields.Nested(schema_of(hints[each.name]))
+    schema = type(f"{target.__name__}Schema", (_SettingsSchema,), members)
+    return schema()  # type: ignore[no-any-return]

@@ -1,1 +1,0 @@
-"""The pure middle: labels, texts, classifications, policies and verdicts. Imports nothing but errors."""

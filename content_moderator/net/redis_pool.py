@@ -1,0 +1,57 @@
+"""Connections to a Valkey or Redis server that may be slow or absent: tight time-outs and no second try."""
+
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from content_moderator.config.settings import Secret
+from content_moderator.domain.errors import ConfigurationError
+
+
+def connection_pool(
+    url: str,
+    key: str,
+    *,
+    timeout_seconds: float,
+    max_connections: int,
+    password: Secret | None,
+    password_name: str,
+    wait_seconds: float | None = None,
+) -> redis.ConnectionPool:
+    """
+    Make a pool; nothing is connected yet.
+
+    Args:
+        url: Of the server: redis://, rediss:// or unix://.
+        key: The setting that the URL is from, for errors.
+        timeout_seconds: For connecting, and for each exchange.
+        max_connections: Of this process.
+        password: Of the server.
+        password_name: Where a password belongs, for errors.
+        wait_seconds: How long whoever finds all connections taken waits for one; None fails at once.
+    Raises:
+        ConfigurationError: The URL is not one of a server, or carries credentials.
+    """
+    try:
+        parts = urlsplit(url)
+        credentials = parts.username is not None or parts.password is not None
+        kind = redis.ConnectionPool if wait_seconds is None else redis.BlockingConnectionPool
+        pool = kind.from_url(
+            url,
+            **({} if wait_seconds is None else {"timeout": wait_seconds}),
+            max_connections=max_connections,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            # No greetings beyond what is needed: they would be further round trips.
+            protocol=2,
+            driver_info=None,
+            **({} if password is None else {"password": password.reveal()}),
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{key}: must be a redis://, rediss:// or unix:// URL") from error
+    if credentials:
+        raise ConfigurationError(f"{key}: must not carry credentials; use {password_name}")
+    return pool

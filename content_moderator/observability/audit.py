@@ -1,0 +1,149 @@
+"""Keeps a record of every decision: who asked, what was decided and why, and never the text."""
+
+import hashlib
+import hmac
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from logging.handlers import WatchedFileHandler
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from content_moderator.access.api_keys import Caller
+from content_moderator.config.settings import AuditSettings, Secret
+from content_moderator.domain.errors import ConfigurationError
+from content_moderator.domain.policy import Verdict
+from content_moderator.observability import metrics
+from content_moderator.observability.log_writer import LogHandler, LogWriter
+from content_moderator.text.cleaning import clean
+
+STANDARD_OUTPUT: Final = "-"
+
+_log = structlog.get_logger(__name__)
+
+
+class AuditLog:
+    """
+    Writes one JSON object a line for each text that was judged.
+
+    A text is named by a keyed hash (HMAC-SHA256 of the cleaned text): whoever has the secret can find what
+    was decided about a text that is at hand; nobody else can find out a text by trying. A line that cannot
+    be written is counted and logged, and the answer goes out all the same.
+
+    Args:
+        path: Of the file, which is written to at its end and opened anew when it was moved away; or
+            ``STANDARD_OUTPUT``.
+        secret: The key of the hash.
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
+
+    def __init__(self, path: str, secret: Secret) -> None:
+        self._secret = secret
+        try:
+            self._handler = _standard_output() if path == STANDARD_OUTPUT else _File(path)
+        except OSError as error:
+            raise ConfigurationError(f"audit.file: {path} cannot be written ({error.strerror})") from error
+        self._handler.handleError = _told  # type: ignore[assignment,method-assign]
+
+    def write(
+        self,
+        text: str | None,
+        verdict: Verdict,
+        *,
+        request_id: str,
+        endpoint: str,
+        caller: Caller | None,
+    ) -> None:
+        """
+        Record a decision.
+
+        Args:
+            text: That was judged; None if not even its hash is to be kept.
+            verdict: About it.
+            request_id: Of the request.
+            endpoint: That was asked.
+            caller: Who asked, if that is known.
+        """
+        classification = verdict.classification
+        line: dict[str, Any] = {
+            "event": "audit",
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": request_id,
+            "endpoint": endpoint,
+            "tenant": caller.tenant if caller else None,
+            "key_id": caller.key_id if caller else None,
+            "decision": verdict.decision,
+            "language": verdict.language.code,
+            # Not the terms, which are words of the text.
+            "reasons": [
+                {"label": each.label, "score": round(each.score, 6), "action": each.action}
+                for each in verdict.reasons
+            ],
+            "policy": verdict.policy.name,
+            "policy_version": verdict.policy.version,
+            "classifier": classification.classifier.name,
+            "revision": classification.classifier.revision,
+            "degraded": classification.degraded,
+            "cache": classification.cache.status,
+            "text_hash": None if text is None else self.hash(text),
+        }
+        record = logging.LogRecord("audit", logging.INFO, "", 0, orjson.dumps(line).decode(), None, None)
+        self._handler.handle(record)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._handler.close()
+
+    def hash(self, text: str) -> str:
+        """Give the name of a text."""
+        return hmac.new(self._secret.reveal().encode(), clean(text).encode(), hashlib.sha256).hexdigest()
+
+
+def build_audit(settings: AuditSettings, secret: Secret | None) -> AuditLog | None:
+    """
+    Make the audit log that is set; None if there is none.
+
+    Raises:
+        ConfigurationError: Its secret is missing, or the file cannot be written.
+    """
+    if settings.file is None:
+        return None
+    if secret is None:
+        raise ConfigurationError("AUDIT_SECRET: missing; audit.file needs it, or AUDIT_SECRET_FILE")
+    return AuditLog(settings.file, secret)
+
+
+def _standard_output() -> logging.Handler:
+    """Write by a thread, as the log does: standard output may be a pipe that nobody reads."""
+    try:
+        return LogHandler(LogWriter(sys.stdout.fileno(), on_drop=metrics.AUDIT_FAILURES.inc))
+    except (OSError, AttributeError, ValueError):
+        return logging.StreamHandler(sys.stdout)
+
+
+class _File(WatchedFileHandler):
+    """A file that is its owner's alone."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, encoding="utf-8")
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return os.fdopen(descriptor, "a", encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            # It has to be opened anew and cannot, which the class that this one is of does not look after.
+            self.handleError(record)
+
+
+def _told(_record: logging.LogRecord) -> None:
+    metrics.AUDIT_FAILURES.inc()
+    _log.error("audit_not_written", exception=getattr(sys.exc_info()[0], "__name__", None))

@@ -1,0 +1,71 @@
+"""Structured logs on standard output: one event a line, with the request's id, never with a text."""
+
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from content_moderator.config.settings import LoggingSettings
+from content_moderator.observability import metrics
+from content_moderator.observability.log_writer import LogWriter
+
+FOREIGN: Final = ("urllib3", "requests", "charset_normalizer", "redis", "jwt")
+"""Libraries whose own lines quote addresses and the words of other servers; what fails is logged by us."""
+
+
+def configure_logging(settings: LoggingSettings) -> None:
+    """Set up structlog for this process."""
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+    if settings.format == "json":
+        renderer = structlog.processors.JSONRenderer(serializer=_json)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level.upper())),
+        logger_factory=_logger,
+        cache_logger_on_first_use=False,
+    )
+    for name in FOREIGN:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _logger(*_: Any) -> Any:
+    """Write by a thread what goes to a descriptor, and at once what a test takes in."""
+    try:
+        return _queued(sys.stdout.fileno())
+    except (io.UnsupportedOperation, AttributeError, ValueError):
+        return structlog.WriteLogger(sys.stdout)
+
+
+def flush() -> None:
+    """Wait until what was logged so far is written, for a second at most."""
+    with contextlib.suppress(io.UnsupportedOperation, AttributeError, ValueError):
+        _queued(sys.stdout.fileno()).writer.flush()
+
+
+@cache
+def _queued(descriptor: int) -> "_QueuedLogger":
+    return _QueuedLogger(LogWriter(descriptor, on_drop=metrics.LOG_FAILURES.inc))
+
+
+class _QueuedLogger:
+    """What structlog gives rendered lines to, whatever their level."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self.writer = writer
+        self.msg = self.debug = self.info = self.warning = self.error = self.critical = writer.write
+
+
+def _json(event: Any, default: Callable[[Any], Any]) -> str:
+    """Write an event as JSON, in a fifth of the time of the standard library."""
+    return orjson.dumps(event, default=default).decode()

@@ -1,0 +1,1 @@
+"""Work on files of texts: scanning, evaluation and finetuning."""

@@ -1,0 +1,115 @@
+"""How a judged row is written: JSON Lines, or CSV by the ending of the file's name."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from content_moderator.domain.errors import ScanError
+from content_moderator.domain.label import Label
+from content_moderator.domain.policy import Verdict
+from content_moderator.offline.scanning.row import Row
+from content_moderator.text.normalization import is_unicode
+
+SCORE_DIGITS: Final = 6
+
+
+class Writer:
+    """
+    Makes the bytes of the output.
+
+    Args:
+        path: Of the output; ``.csv`` is CSV, anything else JSON Lines.
+        keep: Names of the input's fields that are repeated.
+    """
+
+    def __init__(self, path: Path, keep: Sequence[str]) -> None:
+        self._csv = path.suffix.lower() == ".csv"
+        self._columns = columns(keep)
+
+    def header(self) -> bytes:
+        """Give what the file begins with."""
+        return _csv_line(self._columns) if self._csv else b""
+
+    def record(self, row: Row, verdict: Verdict) -> bytes:
+        """Write one row's answer."""
+        fields = _fields(row, verdict)
+        if not self._csv:
+            return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        flat = fields | fields.pop("scores") | {"reasons": ";".join(map(_reason, fields["reasons"]))}
+        return _csv_line([_cell(flat[name]) for name in self._columns])
+
+
+def columns(keep: Sequence[str]) -> list[str]:
+    """List the columns of CSV."""
+    scores = [label.value for label in Label]
+    return [
+        "line",
+        *keep,
+        "decision",
+        "flagged",
+        "language",
+        "judged",
+        *scores,
+        "reasons",
+        "classifier",
+        "degraded",
+    ]
+
+
+def check_keep(keep: Sequence[str]) -> None:
+    """
+    Make sure that fields of the input can be repeated beside the answer.
+
+    Raises:
+        ScanError: One has the name of a field of the answer, or a name that is not UTF-8.
+    """
+    ours = {*columns(()), "scores"}
+    for name in keep:
+        if name in ours:
+            raise ScanError(f"cannot keep {name!r}: a field of the answer has that name")
+        if not is_unicode(name):
+            raise ScanError(f"cannot keep {name!r}: not UTF-8")
+
+
+def bad_record(row: Row, problem: str) -> bytes:
+    """Write a row that could not be judged, with what was read, so that nothing is lost."""
+    raw = row.raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    fields = {"line": row.line, "problem": problem, "row": raw.rstrip("\r\n")}
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _fields(row: Row, verdict: Verdict) -> dict[str, Any]:
+    classification = verdict.classification
+    return {
+        "line": row.line,
+        **row.kept,
+        "decision": verdict.decision,
+        "flagged": verdict.flagged,
+        "language": verdict.language.code,
+        "judged": verdict.language.judged,
+        "scores": {label.value: round(score, SCORE_DIGITS) for label, score in classification.scores.items()},
+        "reasons": [
+            {"label": each.label, "threshold": each.threshold, "action": each.action}
+            for each in verdict.reasons
+        ],
+        "classifier": classification.classifier.name,
+        "degraded": classification.degraded,
+    }
+
+
+def _reason(reason: Mapping[str, Any]) -> str:
+    return f"{reason['label']}:{reason['action']}"
+
+
+def _cell(value: object) -> object:
+    return orjson.dumps(value).decode() if isinstance(value, (bool, dict, list)) else value
+
+
+def _csv_line(cells: Sequence[object]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue().encode()

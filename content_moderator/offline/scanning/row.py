@@ -1,0 +1,370 @@
+"""Reads texts from JSON Lines, CSV or plain lines, one row at a time, and knows where each one ends."""
+
+import csv
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final, Literal
+
+import orjson
+
+from content_moderator.domain.errors import ScanError
+from content_moderator.text.normalization import is_unicode
+
+Form = Literal["jsonl", "csv", "tsv", "lines"]
+
+FORMS: Final[Mapping[str, Form]] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+"""By the ending of the file's name; anything else is plain lines."""
+
+TEXT: Final = "text"
+MAX_FIELD_CHARS: Final = 10_000_000
+"""A longer field of CSV is a quotation mark that was never closed."""
+
+MAX_LINE_BYTES: Final = 10_000_000
+"""A longer line is a bad row, and is not held in memory: only its number and its size are told."""
+
+NOT_UTF8: Final = "not UTF-8"
+
+MAX_NAMES_SHOWN, MAX_NAME_SHOWN = 40, 30
+"""Columns in an error, and letters of each: a file without a header shows its first row there."""
+
+MISSING: Final = object()
+"""Stands for a member that is not there."""
+
+ARRAY: Final = "the input is a JSON array; rows are one JSON object a line: jq -c '.[]' makes them"
+
+_DELIMITERS: Final = ",;\t|"
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One row of the input.
+
+    Args:
+        line: Where it begins, counted from 1.
+        raw: As it was read, bytes that are not UTF-8 as lone surrogates.
+        text: What is to be judged; None if the row is bad.
+        kept: The fields that were asked for.
+        problem: Why the row is bad; never its content.
+    """
+
+    line: int
+    raw: str
+    text: str | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class LongLineError(Exception):
+    """
+    A line is longer than is read at once; it was passed over.
+
+    Args:
+        size: Its bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the line has {size} bytes; {MAX_LINE_BYTES} at most are read")
+
+
+class Lines:
+    """
+    The lines of a binary stream, with how far it has been read and what a digest makes of that.
+
+    Args:
+        stream: Read from where it stands, which must be its beginning.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self.offset = 0
+        self.number = 0
+        self.taken: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        raw = self._stream.readline(MAX_LINE_BYTES + 1)
+        if not raw:
+            raise StopIteration
+        self._pass(raw)
+        self.number += 1
+        if len(raw) > MAX_LINE_BYTES:
+            self._skip_line(raw)
+        line = raw.decode("utf-8", "surrogateescape")
+        self.taken.append(line)
+        # A byte order mark is no part of the first field.
+        return line.removeprefix("\ufeff") if self.number == 1 else line
+
+    def _skip_line(self, raw: bytes) -> None:
+        size = len(raw)
+        while not raw.endswith(b"\n") and (raw := self._stream.readline(_BLOCK_BYTES)):
+            self._pass(raw)
+            size += len(raw)
+        raise LongLineError(size)
+
+    @property
+    def digest(self) -> str:
+        """Tell apart what has been read from anything else, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def skip_to(self, offset: int, number: int) -> None:
+        """
+        Pass over what was read before.
+
+        Raises:
+            ScanError: There is less.
+        """
+        while self.offset < offset:
+            block = self._stream.read(min(_BLOCK_BYTES, offset - self.offset))
+            if not block:
+                raise ScanError("the input is shorter than what was already read of it")
+            self._pass(block)
+        self.number = number
+
+    def _pass(self, data: bytes) -> None:
+        self._digest.update(data)
+        self.offset += len(data)
+
+
+class RowReader:
+    """
+    Reads rows.
+
+    Args:
+        lines: Of the input.
+        form: Of the rows.
+        text_field: The field that holds the text; plain lines have none.
+        keep: Other fields that are wanted.
+        max_chars: Longer texts are bad rows.
+    Raises:
+        ScanError: The input has no such fields at all.
+    """
+
+    def __init__(
+        self, lines: Lines, form: Form, *, text_field: str, keep: Sequence[str], max_chars: int
+    ) -> None:
+        self._lines = lines
+        self._text_field = text_field
+        self._keep = keep
+        self._max_chars = max_chars
+        self._columns: list[str] = []
+        self._read: Callable[[], Iterator[Row]]
+        if form in {"csv", "tsv"}:
+            csv.field_size_limit(MAX_FIELD_CHARS)
+            self._read_header("," if form == "csv" else "\t")
+            self._read = self._read_records
+        else:
+            if form == "lines" and set(keep) - {TEXT}:
+                raise ScanError(f"plain lines have no fields but {TEXT}")
+            self._read = self._read_objects if form == "jsonl" else self._read_lines
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows from where the lines stand; blank ones are left out."""
+        return self._read()
+
+    def _read_header(self, delimiter: str) -> None:
+        try:
+            first = next(self._lines, "")
+            delimiter = delimiter_of(first, delimiter)
+            self._records = csv.reader(
+                itertools.chain([first], self._lines), delimiter=delimiter, strict=True
+            )
+            self._columns = next(self._records, [])
+        except (csv.Error, LongLineError) as error:
+            raise ScanError(f"the header is not CSV: {error}") from error
+        if not all(map(is_unicode, self._columns)):
+            raise ScanError("the header is not UTF-8")
+        self._column_of = {name: self._column(name) for name in (self._text_field, *self._keep)}
+
+    def _column(self, name: str) -> int:
+        """Find a column by its name, or by one that differs in case and blanks only."""
+        for same in (lambda other: other == name, lambda other: plain(other) == plain(name)):
+            found = [place for place, column in enumerate(self._columns) if same(column)]
+            if len(found) > 1:
+                raise ScanError(f"several columns are named {self._columns[found[0]]!r}")
+            if found:
+                return found[0]
+        there = listed(self._columns)
+        if not there:
+            raise ScanError("the input is empty: it has no header")
+        hint = ". --text-field names another" if name == self._text_field else ", of which --keep repeats any"
+        raise ScanError(f"no column {name!r}; there are: {there}{hint}")
+
+    def _each_line(self) -> Iterator[str | Row]:
+        """Yield each line, or a bad row for one that is too long."""
+        while True:
+            try:
+                yield next(self._lines)
+            except StopIteration:
+                return
+            except LongLineError as error:
+                self._lines.taken.clear()
+                yield self._bad(str(error))
+
+    def _read_lines(self) -> Iterator[Row]:
+        for line in self._each_line():
+            if isinstance(line, Row):
+                yield line
+                continue
+            self._lines.taken[:-1] = []
+            text = line.rstrip("\r\n")
+            yield from self._row(text, {TEXT: text}, TEXT)
+
+    def _read_objects(self) -> Iterator[Row]:
+        for line in self._each_line():
+            if isinstance(line, Row):
+                yield line
+                continue
+            self._lines.taken[:-1] = []
+            if not line.strip():
+                continue
+            try:
+                # Bytes that are not UTF-8 fail here as well.
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                if self._lines.number == 1 and line.lstrip().startswith("["):
+                    raise ScanError(ARRAY) from None
+                yield self._bad("not JSON in UTF-8")
+                continue
+            fields = {self._text_field: value} if isinstance(value, str) else value
+            if isinstance(fields, list) and self._lines.number == 1:
+                raise ScanError(ARRAY)
+            if not isinstance(fields, dict):
+                yield self._bad("neither an object nor a text")
+                continue
+            text = member(fields, self._text_field)
+            if text is MISSING:
+                yield self._bad(f"no field {self._text_field}")
+                continue
+            kept = {
+                name: None if (value := member(fields, name)) is MISSING else value for name in self._keep
+            }
+            yield from self._row(text, kept, self._text_field, blank_is_bad=True)
+
+    def _read_records(self) -> Iterator[Row]:
+        while True:
+            self._lines.taken.clear()
+            try:
+                record = next(self._records)
+            except StopIteration:
+                return
+            except LongLineError as error:
+                # The record that it belongs to, if it began on a line before, is lost with it.
+                yield self._bad(str(error))
+                continue
+            except csv.Error as error:
+                yield self._bad(f"not CSV: {error}")
+                continue
+            if not record:
+                continue
+            if len(record) != len(self._columns):
+                yield self._bad(f"{len(record)} columns, but the header has {len(self._columns)}")
+                continue
+            fields = {name: record[place] for name, place in self._column_of.items()}
+            yield from self._row(fields[self._text_field], fields, self._text_field, blank_is_bad=True)
+
+    def _row(
+        self, text: object, fields: Mapping[str, Any], name: str, *, blank_is_bad: bool = False
+    ) -> Iterator[Row]:
+        if not isinstance(text, str):
+            yield self._bad(f"{name} is not a text")
+        elif not text.strip():
+            if blank_is_bad:
+                yield self._bad(f"{name} is blank")
+        elif len(text) > self._max_chars:
+            yield self._bad(f"{name} has {len(text)} characters; http.max_text_chars is {self._max_chars}")
+        elif not is_unicode(text):
+            yield self._bad(NOT_UTF8)
+        else:
+            kept = {key: fields.get(key) for key in self._keep}
+            if _is_json(kept):
+                yield Row(self._begin(), self._raw(), text, kept)
+            else:
+                yield self._bad("a field to keep is not UTF-8, or has too many levels")
+
+    def _bad(self, problem: str) -> Row:
+        return Row(self._begin(), self._raw(), problem=problem)
+
+    def _begin(self) -> int:
+        return self._lines.number - max(len(self._lines.taken), 1) + 1
+
+    def _raw(self) -> str:
+        raw = "".join(self._lines.taken)
+        self._lines.taken.clear()
+        return raw
+
+
+def member(fields: Mapping[str, Any], name: str) -> Any:
+    """
+    Return a member of an object, by its name or by the way to it.
+
+    Args:
+        fields: The object.
+        name: A name; names with dots between them ("comment.body", "items.0.text"); or a JSON pointer
+        ("/a/b").
+    Returns:
+        Its value, or ``MISSING``.
+    """
+    if name in fields:
+        return fields[name]
+    way = name[1:].split("/") if name.startswith("/") else name.split(".")
+    found: Any = fields
+    for step in way:
+        if isinstance(found, Mapping) and step in found:
+            found = found[step]
+        elif isinstance(found, list) and _INDEX.fullmatch(step) and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            return MISSING
+    return found
+
+
+_INDEX: Final = re.compile("[0-9]{1,9}")
+
+
+def delimiter_of(header: str, usual: str) -> str:
+    """Return what stands between the columns of a header: the sign that makes the most of them."""
+    outside: str = _QUOTED.sub("", header)
+    signs: list[str] = [usual, *_DELIMITERS]
+    return max(signs, key=outside.count)
+
+
+_QUOTED: Final = re.compile('"[^"]*"')
+
+
+def plain(column: str) -> str:
+    """Return a name without the case and the blanks around it that people do not mind."""
+    return column.strip(" \t\ufeff").casefold()
+
+
+def shown(name: str) -> str:
+    """Quote a name for an error: the beginning of it, for it may be a text."""
+    return repr(name if len(name) <= MAX_NAME_SHOWN else f"{name[: MAX_NAME_SHOWN - 3]}...")
+
+
+def listed(columns: Sequence[str]) -> str:
+    """List the names of columns for an error."""
+    more = f" and {len(columns) - MAX_NAMES_SHOWN} more" if len(columns) > MAX_NAMES_SHOWN else ""
+    return ", ".join(map(shown, columns[:MAX_NAMES_SHOWN])) + more
+
+
+def _is_json(kept: Mapping[str, Any]) -> bool:
+    """Tell whether fields can be written as they were read."""
+    try:
+        orjson.dumps(kept)
+    except TypeError:
+        return False
+    return True

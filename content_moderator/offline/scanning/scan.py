@@ -1,0 +1,323 @@
+"""Judges all rows of an input, and can be ended at any moment without losing or repeating one."""
+
+import contextlib
+import fcntl
+import itertools
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import tenacity
+
+from content_moderator.domain.classification import raise_copy
+from content_moderator.domain.errors import ClassifierError, DeadlineExceededError, ScanError
+from content_moderator.domain.moderator import Moderator
+from content_moderator.domain.policy import Verdict
+from content_moderator.offline.scanning.checkpoint import Checkpoint
+from content_moderator.offline.scanning.record import Writer, bad_record, check_keep
+from content_moderator.offline.scanning.row import Form, Lines, Row, RowReader
+from content_moderator.text.normalization import is_unicode
+
+CHECKPOINT_SECONDS: Final = 1.0
+"""So much is done again after a kill: waiting for the disk after each batch would take most of the time."""
+
+MIN_WAIT_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """
+    What is to be scanned.
+
+    Args:
+        output: Where the answers go; rows that cannot be judged go to a file beside it.
+        form: Of the input's rows.
+        text_field: The field that holds the text.
+        keep: Other fields that the output repeats.
+        encoding: Of the input; None to find it out.
+        batch_rows: Rows that are judged in one call.
+        patience_seconds: How long a classifier that is away is waited for.
+    """
+
+    output: Path
+    form: Form
+    text_field: str = "text"
+    keep: Sequence[str] = ()
+    encoding: str | None = None
+    batch_rows: int = 256
+    patience_seconds: float = 300.0
+
+    @property
+    def bad(self) -> Path:
+        """Where rows go that cannot be judged."""
+        return self.output.with_name(f"{self.output.name}.bad.jsonl")
+
+    @property
+    def progress(self) -> Path:
+        """Where it is kept how far the scan has come, while it is not at its end."""
+        return self.output.with_name(f"{self.output.name}.progress")
+
+    def terms(self) -> dict[str, Any]:
+        """Say what of this must be the same for going on."""
+        return {
+            "form": self.form,
+            "text_field": self.text_field,
+            "keep": list(self.keep),
+            "encoding": self.encoding,
+        }
+
+
+class Scan:
+    """
+    One scan, from its beginning or from where an earlier one was ended.
+
+    Args:
+        job: What is to be done.
+        moderator: Judges the texts.
+        terms: What else must be the same for going on: the classifier, the thresholds.
+        max_chars: Longer texts are bad rows.
+        wait: Sleeps.
+    Raises:
+        ScanError: Another scan writes to the same output; or what is there is not this scan's.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        moderator: Moderator,
+        *,
+        terms: Mapping[str, Any],
+        max_chars: int,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._job = job
+        self._moderator = moderator
+        self._terms = job.terms() | dict(terms)
+        self._max_chars = max_chars
+        self._wait = wait
+        self.began = Checkpoint(self._terms)
+        self._goes_on = job.progress.exists()
+        if self._goes_on:
+            self.began = Checkpoint.load(job.progress)
+            if self.began.job != self._terms:
+                raise ScanError(
+                    f"{job.progress} was begun with other options, another classifier or other thresholds;"
+                    " --restart begins anew"
+                )
+        elif _has_content(job.output):
+            raise ScanError(f"{job.output} exists; --restart overwrites it")
+        self.counts: Counter[str] = Counter(self.began.counts)
+        self.problems: Counter[str] = Counter()
+        self.offset = self.began.offset
+        self.line = self.began.line
+
+    def run(self, stream: BinaryIO) -> Iterator[int]:
+        """
+        Judge what is left of *stream*, which stands at its beginning.
+
+        Yields:
+            The number of rows of each batch, when it is written.
+        Raises:
+            ScanError: The input is not the one that the scan began with, or has no such fields.
+            ClassifierError: The classifier was away for too long; what was done is kept.
+        """
+        lines = Lines(stream)
+        reader = RowReader(
+            lines,
+            self._job.form,
+            text_field=self._job.text_field,
+            keep=self._job.keep,
+            max_chars=self._max_chars,
+        )
+        if self.began.offset:
+            lines.skip_to(self.began.offset, self.began.line)
+            if lines.digest != self.began.digest:
+                raise ScanError("the input is not the one that the scan began with; --restart begins anew")
+        writer = Writer(self._job.output, self._job.keep)
+        with ExitStack() as stack:
+            output = stack.enter_context(_opened(self._job.output))
+            self._check_untouched()
+            if not self.began.digest:
+                # From here on the same command goes on, and does not refuse to overwrite.
+                self.began.save(self._job.progress)
+            bad = stack.enter_context(_opened(self._job.bad))
+            output.truncate(self.began.output_bytes)
+            bad.truncate(self.began.bad_bytes)
+            output.seek(0, os.SEEK_END)
+            bad.seek(0, os.SEEK_END)
+            if not self.began.output_bytes:
+                output.write(writer.header())
+            try:
+                yield from self._judge_all(reader, lines, writer, output, bad)
+            except ScanError:
+                if lines.number <= 1 and not self._goes_on:
+                    # It was refused at once: there is nothing to go on with.
+                    for path in (self._job.progress, self._job.bad, self._job.output):
+                        path.unlink(missing_ok=True)
+                raise
+            _settle(output, bad)
+            if not bad.tell():
+                self._job.bad.unlink()
+            self._job.progress.unlink()
+
+    def _check_untouched(self) -> None:
+        """Make sure that no other scan has worked here before the output was locked."""
+        progress = self._job.progress
+        same = Checkpoint.load(progress) == self.began if progress.exists() else not self._goes_on
+        if not same or (not self._goes_on and _has_content(self._job.output)):
+            raise ScanError(f"another scan has written to {self._job.output}")
+
+    def _judge_all(
+        self, reader: RowReader, lines: Lines, writer: Writer, output: BinaryIO, bad: BinaryIO
+    ) -> Iterator[int]:
+        saved = time.monotonic()
+        rows = iter(reader)
+        while batch := list(itertools.islice(rows, self._job.batch_rows)):
+            self._judge(batch, writer, output, bad)
+            self.offset, self.line = lines.offset, lines.number
+            if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                self._save(lines, output, bad)
+                saved = time.monotonic()
+            yield len(batch)
+
+    def _judge(self, batch: Sequence[Row], writer: Writer, output: BinaryIO, bad: BinaryIO) -> None:
+        texts = [row.text for row in batch if row.text is not None]
+        outcomes = iter(self._patiently(texts) if texts else [])
+        for row in batch:
+            outcome = next(outcomes) if row.text is not None else row.problem or ""
+            self.counts["rows"] += 1
+            if isinstance(outcome, Verdict):
+                output.write(writer.record(row, outcome))
+                self._count(outcome)
+            else:
+                problem = outcome.code if isinstance(outcome, ClassifierError) else outcome
+                bad.write(bad_record(row, problem))
+                self.counts["bad"] += 1
+                self.problems[problem] += 1
+
+    def _count(self, verdict: Verdict) -> None:
+        self.counts[verdict.decision] += 1
+        self.counts["degraded"] += verdict.classification.degraded
+        self.counts.update(f"{reason.action} {reason.category}" for reason in verdict.reasons)
+
+    def _patiently(self, texts: Sequence[str]) -> list[Verdict | ClassifierError]:
+        """
+        Judge texts; wait for a classifier that is away, as long as it says, within the patience.
+
+        Raises:
+            ClassifierError: It was away for too long.
+        """
+        found: dict[int, Verdict | ClassifierError] = {}
+
+        def attempt() -> None:
+            left = [place for place in range(len(texts)) if place not in found]
+            outcomes = self._moderator.moderate_each([texts[place] for place in left])
+            away = None
+            for place, outcome in zip(left, outcomes, strict=True):
+                if isinstance(outcome, ClassifierError) and not outcome.about_the_text:
+                    away = away or outcome
+                else:
+                    found[place] = outcome
+            if away is not None:
+                raise_copy(away)
+
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self._may_pass),
+            wait=_as_told,
+            stop=tenacity.stop_after_delay(self._job.patience_seconds),
+            sleep=self._wait,
+            reraise=True,
+        )
+        again(attempt)
+        return [found[place] for place in range(len(texts))]
+
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, ClassifierError) and (
+            isinstance(error, DeadlineExceededError)
+            or (error.retry_after_seconds or float("inf")) <= self._job.patience_seconds
+        )
+
+    def _save(self, lines: Lines, output: BinaryIO, bad: BinaryIO) -> None:
+        _settle(output, bad)
+        Checkpoint(
+            self._terms,
+            digest=lines.digest,
+            offset=lines.offset,
+            line=lines.number,
+            output_bytes=output.tell(),
+            bad_bytes=bad.tell(),
+            counts=dict(self.counts),
+        ).save(self._job.progress)
+
+
+def check_apart(job: Job, stream: BinaryIO) -> None:
+    """
+    Make sure that a scan writes to files, and not to what it reads, by whatever name or link.
+
+    Raises:
+        ScanError: It would not, or a name cannot be used.
+    """
+    check_keep(job.keep)
+    if not is_unicode(job.text_field):
+        raise ScanError(f"there is no field {job.text_field!r}: not UTF-8")
+    if job.output.exists() and not job.output.is_file():
+        raise ScanError(f"{job.output} is not a file: a scan that ends could not go on")
+    if not job.output.parent.is_dir():
+        raise ScanError(f"there is no folder {job.output.parent}")
+    try:
+        source = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return  # Not a file of the system's.
+    if not stat.S_ISREG(source.st_mode):
+        return
+    for path in (job.output, job.bad, job.progress):
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(source, path.stat()):
+                raise ScanError(f"{path} is the input itself; nothing was changed")
+
+
+def discard(job: Job) -> None:
+    """
+    Remove what an earlier scan has written.
+
+    Raises:
+        ScanError: It is still under way.
+    """
+    with _opened(job.output) as output:
+        job.progress.unlink(missing_ok=True)
+        output.truncate(0)
+        job.bad.unlink(missing_ok=True)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file for this scan alone."""
+    file = path.open("ab+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise ScanError(f"another scan writes to {path}") from error
+    return file
+
+
+def _settle(*files: BinaryIO) -> None:
+    """Have what was written on the disk."""
+    for file in files:
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _as_told(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    told = error.retry_after_seconds if isinstance(error, ClassifierError) else None
+    return max(told or 0.0, MIN_WAIT_SECONDS)

@@ -1,0 +1,71 @@
+"""POST /classify/batch: what each of several texts contains, in one pass through the classifier."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marshmallow import ValidationError
+
+from content_moderator.domain.errors import AnswerableError, ClassifierError, InvalidFieldsError
+from content_moderator.domain.policy import Verdict
+from content_moderator.observability import metrics
+from content_moderator.web.api import examples as example
+from content_moderator.web.api.classify import chosen_moderator, count, keep, parts_of
+from content_moderator.web.api.schemas import BatchAnswerSchema, BatchSchema, check_text
+from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
+from content_moderator.web.error_handlers import log_failure
+from content_moderator.web.state import current_state
+
+blueprint = StrictBlueprint("batch", __name__, description="Classify texts")
+
+
+@blueprint.route("/classify/batch", methods=["POST"])
+@blueprint.arguments(BatchSchema(), location="json")
+@blueprint.doc(operationId="classifyBatch")
+@blueprint.response(200, BatchAnswerSchema(), example=example.BATCH)
+@blueprint.failures(*ANSWERABLE)
+def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
+    """Score several texts and decide about each; one that cannot be answered has an error in its place."""
+    texts = body["texts"]
+    wrong = {place: detail for place, text in enumerate(texts) if (detail := _what_is_wrong(text))}
+    sound = [text for place, text in enumerate(texts) if place not in wrong and isinstance(text, str)]
+    current_state().charge(sound, others=len(wrong))
+    found = chosen_moderator().moderate_each(sound) if sound else []
+    _log_failures(found)
+    outcomes = iter(zip(sound, found, strict=True))
+    return {
+        "results": [
+            _failure(InvalidFieldsError([]), wrong[place]) if place in wrong else _result(*next(outcomes))
+            for place in range(len(texts))
+        ]
+    }
+
+
+def _log_failures(found: Sequence[Verdict | ClassifierError]) -> None:
+    """Say once for each kind of error why texts have one."""
+    errors = {each.code: each for each in found if isinstance(each, ClassifierError)}
+    for code, error in errors.items():
+        log_failure(error, sum(isinstance(each, ClassifierError) and each.code == code for each in found))
+
+
+def _what_is_wrong(text: object) -> str | None:
+    """Say what is wrong with one text, by the same rules as for /classify."""
+    if not isinstance(text, str):
+        return "Not a valid string."
+    try:
+        check_text(text)
+    except ValidationError as error:
+        return str(error.messages[0])
+    return None
+
+
+def _result(text: str, outcome: Verdict | AnswerableError) -> Mapping[str, Any]:
+    if not isinstance(outcome, Verdict):
+        return _failure(outcome, outcome.detail)
+    count(outcome)
+    keep(text, outcome)
+    return parts_of(outcome)
+
+
+def _failure(error: AnswerableError, detail: str) -> Mapping[str, Any]:
+    metrics.ERRORS.labels(error.code).inc()
+    return {"error": {"status": error.status, "code": error.code, "detail": detail}}

@@ -1,0 +1,164 @@
+"""POST /classify: what a text contains, and what to do about it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from flask import g, request
+from marshmallow import ValidationError
+
+from content_moderator.domain.errors import FieldError, InvalidFieldsError
+from content_moderator.domain.moderator import Moderator
+from content_moderator.domain.policy import JudgedLanguage, Verdict
+from content_moderator.observability import metrics
+from content_moderator.web.api import examples as example
+from content_moderator.web.api.schemas import TextSchema, VerdictSchema, check_text
+from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
+from content_moderator.web.openapi import ALTERNATIVES
+from content_moderator.web.state import current_state
+
+OLD_QUERY: Final = (
+    "As in the service that this one replaces, a request without a body may have its text in the query, as"
+    " `message`; new clients send a body."
+)
+
+MAX_LANGUAGES: Final = 16
+"""Of the texts of a request that a header names at most."""
+
+_OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons", "language", "policy")
+
+blueprint = StrictBlueprint(
+    "classify",
+    __name__,
+    description="Classify texts",
+    rules={"Text": {ALTERNATIVES: ["text", "message"]}},
+)
+
+
+@blueprint.route("/classify", methods=["POST"])
+@blueprint.doc(operationId="classify", description=OLD_QUERY)
+@blueprint.arguments(TextSchema(), location="json")
+@blueprint.response(200, VerdictSchema(), example=example.VERDICT)
+@blueprint.failures(*ANSWERABLE)
+def classify(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Score one text on nine labels and decide whether to allow, review or block it."""
+    moderator = chosen_moderator()
+    text = the_text(body)
+    current_state().charge([text])
+    answer: dict[str, Any] = {}
+    if body.get("spans"):
+        verdict, answer["spans"] = moderator.moderate_by_sentence(text)
+    else:
+        [verdict] = moderator.moderate([text])
+    if body.get("explain"):
+        answer["explanation"] = moderator.explain(text, verdict)
+    record([text], [verdict])
+    return answer | parts_of(verdict)
+
+
+def parts_of(verdict: Verdict) -> dict[str, Any]:
+    """Give what `VerdictSchema` writes of a verdict."""
+    return {name: getattr(verdict, name) for name in _OF_THE_VERDICT}
+
+
+def keep(text: str, verdict: Verdict) -> None:
+    """Keep a record of a verdict, if one is kept."""
+    if audit := current_state().audit:
+        audit.write(
+            # Whoever asks to leave no trace leaves no hash.
+            None if g.get("traceless") else text,
+            verdict,
+            request_id=g.request_id,
+            endpoint=request.endpoint or "",
+            caller=g.get("caller"),
+        )
+
+
+def traceless_moderator() -> Moderator:
+    """Choose for a caller who wants the text to leave no trace."""
+    g.traceless = True
+    return current_state().desk.unremembered
+
+
+def chosen_moderator() -> Moderator:
+    """Choose by Cache-Control: no-cache asks for a fresh answer, no-store for leaving no trace."""
+    desk = current_state().desk
+    directives = request.headers.get("Cache-Control", "").lower().split(",")
+    wishes = {each.partition("=")[0].strip() for each in directives}
+    if "no-store" in wishes:
+        return traceless_moderator()
+    return desk.fresh if "no-cache" in wishes else desk.moderator
+
+
+def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """Tell who scored and what decided, for answers whose body has no place for it."""
+    names = sorted({verdict.classification.classifier.name for verdict in verdicts})
+    policy = verdicts[0].policy
+    headers = {
+        "X-Moderation-Classifier": ", ".join(names),
+        "X-Moderation-Policy": f"{policy.name}/{policy.version}",
+    }
+    if any(verdict.classification.degraded for verdict in verdicts):
+        headers["X-Moderation-Degraded"] = "true"
+    languages = dict.fromkeys(_named(verdict.language) for verdict in verdicts)
+    headers["X-Moderation-Language"] = ", ".join(list(languages)[:MAX_LANGUAGES])
+    return headers
+
+
+def _named(language: JudgedLanguage) -> str:
+    return language.code if language.judged else f"{language.code};judged=false"
+
+
+def the_text(body: Mapping[str, Any]) -> str:
+    """
+    Pick the one text of a request, from its body or, as in the old contract, from its query.
+
+    Raises:
+        InvalidFieldsError: There is none or more than one; or the one of the query cannot be judged.
+    """
+    given: list[str] = [body[name] for name in ("text", "message") if name in body]
+    given += _query_texts()
+    if not given:
+        raise InvalidFieldsError([FieldError("Missing data for required field.", pointer="#/text")])
+    if len(given) > 1:
+        raise InvalidFieldsError([FieldError("Give exactly one of text and message.", pointer="#/text")])
+    return given[0]
+
+
+def _query_texts() -> list[str]:
+    """Werkzeug puts U+FFFD in the place of bytes that are not UTF-8; a changed text must not be judged."""
+    try:
+        parse_qsl(request.query_string.decode("ascii"), errors="strict")
+        texts = request.args.getlist("message")
+        for text in texts:
+            check_text(text)
+    except ValidationError as error:
+        raise InvalidFieldsError([FieldError(str(error.messages[0]), parameter="message")]) from error
+    except ValueError as error:
+        detail = FieldError("Must be percent-encoded UTF-8.", parameter="message")
+        raise InvalidFieldsError([detail]) from error
+    return texts
+
+
+def record(texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
+    """Count verdicts and keep a record of them; of a single one the request's line in the log tells too."""
+    for text, verdict in zip(texts, verdicts, strict=True):
+        count(verdict)
+        keep(text, verdict)
+    if len(verdicts) == 1:
+        g.decision = verdicts[0].decision
+        g.cache = verdicts[0].classification.cache
+
+
+def count(verdict: Verdict) -> None:
+    """Count a verdict."""
+    for increment in counts_of(verdict):
+        increment()
+
+
+def counts_of(verdict: Verdict) -> list[Callable[[], None]]:
+    """Give what to call for each verdict like this one."""
+    name = verdict.classification.classifier.name
+    reasons = (metrics.REASONS.labels(name, each.label, each.action) for each in verdict.reasons)
+    language = metrics.language_counter(verdict.language.code, judged=verdict.language.judged)
+    return [counter.inc for counter in (metrics.DECISIONS.labels(name, verdict.decision), language, *reasons)]

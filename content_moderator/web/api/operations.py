@@ -1,0 +1,46 @@
+"""What operators ask: is it alive, is it ready, what are its numbers."""
+
+from flask import Response, request
+
+from content_moderator.observability import metrics
+from content_moderator.web.api.schemas import StatusSchema, without_none
+from content_moderator.web.blueprint import StrictBlueprint
+from content_moderator.web.state import current_state
+
+blueprint = StrictBlueprint("operations", __name__, description="Operate the service")
+
+
+@blueprint.route("/healthcheck")
+@blueprint.doc(operationId="healthcheck", security=[])
+@blueprint.response(200, StatusSchema)
+def healthcheck() -> dict[str, str]:
+    """Tell that the process answers, as the service that this one replaces did."""
+    return {"status": "ok"}
+
+
+@blueprint.route("/livez")
+@blueprint.doc(operationId="livez", security=[])
+@blueprint.response(200, StatusSchema)
+def livez() -> dict[str, str]:
+    """Tell that the process answers; restart it if it does not."""
+    return {"status": "ok"}
+
+
+@blueprint.route("/readyz")
+@blueprint.doc(operationId="readyz", security=[])
+@blueprint.response(200, StatusSchema)
+@blueprint.alt_response(503, schema=StatusSchema, description="No classifier can answer; reason says why.")
+def readyz() -> tuple[dict[str, str], int]:
+    """Tell whether a classifier can answer; send no traffic while it cannot."""
+    readiness = current_state().readiness()
+    body = without_none({"status": readiness.state, "reason": readiness.reason})
+    return body, 200 if readiness.ready else 503
+
+
+@blueprint.route("/metrics")
+@blueprint.doc(operationId="metrics")
+@blueprint.response(200, {"type": "string"}, content_type="text/plain")
+def scrape() -> Response:
+    """Give the metrics of all workers in Prometheus' text format."""
+    body, content_type = metrics.exposition(request.headers.get("Accept", ""))
+    return Response(body, content_type=content_type)

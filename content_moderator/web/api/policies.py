@@ -1,0 +1,95 @@
+"""GET /policy and /policies: by what is decided, for those who tune it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from content_moderator.domain.policy import Policy
+from content_moderator.web.api.schemas import PolicySchema
+from content_moderator.web.blueprint import StrictBlueprint
+from content_moderator.web.state import current_state
+
+blueprint = StrictBlueprint("policies", __name__, description="See by what is decided")
+
+
+class RuleSchema(Schema):
+    """From which score on a label has consequences; null is never."""
+
+    review = fields.Float(required=True, allow_none=True)
+    block = fields.Float(required=True, allow_none=True)
+
+
+class ListedTermsSchema(Schema):
+    """Terms by what follows."""
+
+    block = fields.List(fields.String(), required=True)
+    review = fields.List(fields.String(), required=True)
+    allow = fields.List(fields.String(), required=True)
+
+
+class WholePolicySchema(PolicySchema):
+    """A policy in full."""
+
+    rules = fields.Dict(
+        keys=fields.String(),
+        values=fields.Dict(keys=fields.String(), values=fields.Nested(RuleSchema)),
+        required=True,
+        metadata={"description": "By classifier and label."},
+    )
+    terms = fields.Nested(ListedTermsSchema, required=True)
+    other_languages = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"description": "By classifier, what happens to texts in languages that it does not judge."},
+    )
+
+
+class TenantSchema(Schema):
+    """What is special for a tenant."""
+
+    policy = fields.String(required=True)
+    separate_cache = fields.Boolean(required=True)
+
+
+class PoliciesSchema(Schema):
+    """All policies, and who has which."""
+
+    policies = fields.List(fields.Nested(WholePolicySchema), required=True)
+    tenants = fields.Dict(keys=fields.String(), values=fields.Nested(TenantSchema), required=True)
+
+
+@blueprint.route("/policy")
+@blueprint.doc(operationId="policy")
+@blueprint.response(200, WholePolicySchema)
+@blueprint.failures(401, 403, 500)
+def own_policy() -> Mapping[str, Any]:
+    """Show the policy that decides about the caller's texts."""
+    return _whole(current_state().desk.policy)
+
+
+@blueprint.route("/policies")
+@blueprint.doc(operationId="policies")
+@blueprint.response(200, PoliciesSchema)
+@blueprint.failures(401, 403, 500)
+def all_policies() -> Mapping[str, Any]:
+    """Show all policies in force, and which tenant has which."""
+    tenants = current_state().tenants
+    return {
+        "policies": [_whole(policy) for policy in tenants.policies().values()],
+        "tenants": {
+            name: {"policy": tenant.policy.name, "separate_cache": tenant.separate_cache}
+            for name, tenant in tenants.named.items()
+        },
+    }
+
+
+def _whole(policy: Policy) -> dict[str, Any]:
+    return {
+        "name": policy.name,
+        "version": policy.version,
+        "rules": policy.thresholds(),
+        "terms": policy.terms.listed,
+        "other_languages": dict(policy.other_languages),
+    }

@@ -1,0 +1,318 @@
+"""What goes in and out of the API, and the checks on both."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from flask import g
+from marshmallow import Schema, ValidationError, fields, post_dump, validate
+
+from content_moderator.config.fields import StrictBoolean
+from content_moderator.domain.classification import is_probability
+from content_moderator.domain.label import Label
+from content_moderator.domain.policy import REASON_NAMES, RULE_NAMES
+from content_moderator.web.openapi import TEXT, TEXTS
+from content_moderator.web.state import current_state
+
+BLANK: Final = "Must not be empty or only white space."
+
+
+def check_text(text: str) -> None:
+    """
+    Refuse a text that cannot be judged; the message names the limit, never the text.
+
+    Raises:
+        ValidationError: It is blank or too long.
+    """
+    limit = current_state().settings.http.max_text_chars
+    if len(text) > limit:
+        raise ValidationError(f"Must have at most {limit} characters; this has {len(text)}.")
+    if not text.strip():
+        raise ValidationError(BLANK)
+
+
+def check_foreign_text(text: str, *, may_be_empty: bool = False) -> None:
+    """
+    Check a text as servers of others do: clients of theirs take a refusal for "could not be checked", and
+    let the text pass. So white space is judged too, and a long text, unless ``http.long_texts`` is refuse.
+
+    Raises:
+        ValidationError: It is empty, or too long.
+    """
+    http = current_state().settings.http
+    if not text and not may_be_empty:
+        raise ValidationError("Must not be empty.")
+    if http.long_texts == "refuse" and len(text) > http.max_text_chars:
+        raise ValidationError(f"Must have at most {http.max_text_chars} characters; this has {len(text)}.")
+
+
+class TextSchema(Schema):
+    """A text to classify: exactly one of text and message."""
+
+    error_messages = {  # noqa: RUF012
+        "type": 'Must be an object, as in {"text": "…"}.',
+        "unknown": "Unknown field; there are text, spans and explain. /classify/batch takes texts.",
+    }
+    text = fields.String(
+        validate=check_text,
+        metadata={"description": "The text.", "example": "Thank you, that was kind of you.", **TEXT},
+    )
+    message = fields.String(
+        validate=check_text,
+        metadata={
+            "description": "Another name for text, from the service that this one replaces.",
+            "deprecated": True,
+            **TEXT,
+        },
+    )
+    spans = StrictBoolean(metadata={"description": "Also judge each sentence by itself."})
+    explain = StrictBoolean(metadata={"description": "Also say which words weighed how much."})
+
+
+class Score(fields.Float):
+    """A probability, rounded to six digits, and checked on its way out as well; see `probability`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(0, 1), **kwargs)
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> float:
+        return probability(value, attr)
+
+
+class LabelScoreSchema(Schema):
+    """One label and its score."""
+
+    label = fields.String(required=True, validate=validate.OneOf([label.value for label in Label]))
+    category = fields.String(required=True)
+    score = Score(required=True)
+
+
+class RankedLabels(fields.List[Any]):
+    """
+    The scores of all labels, as `LabelScoreSchema` writes them.
+
+    Written out here, for nine nested dumps cost more than the rest of the answer; a test holds them together.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            fields.Nested(LabelScoreSchema), validate=validate.Length(equal=len(Label)), **kwargs
+        )
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **_: Any) -> list[Any]:
+        return [
+            {"label": each.label, "category": each.category, "score": probability(each.score, each.label)}
+            for each in value
+        ]
+
+
+def probability(value: object, name: object) -> float:
+    """
+    Round a probability to six digits.
+
+    Raises:
+        ValueError: It is none; marshmallow does not validate what it dumps, and would send 7.
+    """
+    if not is_probability(value):
+        raise ValueError(f"{name} is not a probability")
+    return round(float(value), 6)
+
+
+class ReasonSchema(Schema):
+    """One rule of the policy that the text met."""
+
+    rule = fields.String(
+        required=True,
+        validate=validate.OneOf(["score", "term", "language"]),
+        metadata={
+            "description": "What was met: a score's threshold, a listed term, or a language not judged."
+        },
+    )
+    label = fields.String(required=True, validate=validate.OneOf(REASON_NAMES))
+    category = fields.String(required=True)
+    score = Score(required=True)
+    threshold = Score(required=True)
+    action = fields.String(required=True, validate=validate.OneOf(["review", "block"]))
+    term = fields.String(metadata={"description": "The listed term that was found, as it is listed."})
+
+    @post_dump
+    def _without_term(self, reason: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """A score is no term."""
+        if reason["term"] is None:
+            del reason["term"]
+        return reason
+
+
+class PolicySchema(Schema):
+    """What decided."""
+
+    name = fields.String(required=True)
+    version = fields.String(
+        required=True, metadata={"description": "Changes with whatever decides, and with nothing else."}
+    )
+
+
+class LanguageSchema(Schema):
+    """In which language the text is."""
+
+    code = fields.String(required=True, metadata={"description": "ISO 639; und if it cannot be told."})
+    certain = fields.Boolean(
+        required=True, metadata={"description": "Whether there is enough of the text to tell."}
+    )
+    judged = fields.Boolean(
+        required=True, metadata={"description": "Whether the classifier judges this language."}
+    )
+
+
+class ClassifierSchema(Schema):
+    """Who gave the scores."""
+
+    name = fields.String(required=True)
+    model = fields.String(required=True)
+    revision = fields.String(required=True)
+
+
+class CacheSchema(Schema):
+    """How the cache took part; distance is in edits, null for a miss."""
+
+    status = fields.String(required=True, validate=validate.OneOf(["miss", "exact", "similar"]))
+    distance = fields.Integer(required=True, allow_none=True)
+
+
+class SpanSchema(Schema):
+    """A sentence and its own scores."""
+
+    begin = fields.Integer(required=True, metadata={"description": "In code points of the text as sent."})
+    end = fields.Integer(required=True)
+    labels = RankedLabels(required=True, attribute="verdict.classification.ranked")
+    decision = fields.String(required=True, attribute="verdict.decision")
+    reasons = fields.List(fields.Nested(ReasonSchema), required=True, attribute="verdict.reasons")
+
+
+class ContributionSchema(Schema):
+    """What one word adds to the log-odds."""
+
+    word = fields.String(required=True, metadata={"description": "As the model read it."})
+    begin = fields.Integer(required=True, metadata={"description": "In code points of the text as sent."})
+    end = fields.Integer(required=True)
+    weight = fields.Float(required=True)
+
+
+class ExplanationSchema(Schema):
+    """One score taken apart: log_odds is base plus the weights of all words plus second_opinion."""
+
+    label = fields.String(required=True, validate=validate.OneOf(RULE_NAMES))
+    log_odds = fields.Float(required=True)
+    base = fields.Float(required=True)
+    second_opinion = fields.Float(
+        required=True, metadata={"description": "By how much the sentence encoder moved it; 0 if not asked."}
+    )
+    words = fields.List(fields.Nested(ContributionSchema), required=True)
+
+
+class VerdictSchema(Schema):
+    """The answer about one text; spans and explanation only if they were asked for."""
+
+    labels = RankedLabels(
+        required=True,
+        attribute="classification.ranked",
+        metadata={"description": "All nine labels, highest score first."},
+    )
+    flagged = fields.Boolean(required=True, metadata={"description": "Whether any rule was met."})
+    decision = fields.String(required=True, validate=validate.OneOf(["allow", "review", "block"]))
+    reasons = fields.List(fields.Nested(ReasonSchema), required=True)
+    language = fields.Nested(LanguageSchema, required=True)
+    policy = fields.Nested(PolicySchema, required=True)
+    classifier = fields.Nested(ClassifierSchema, required=True, attribute="classification.classifier")
+    cache = fields.Nested(CacheSchema, required=True, attribute="classification.cache")
+    degraded = fields.Boolean(
+        required=True,
+        attribute="classification.degraded",
+        metadata={"description": "True if a stand-in answered for the chosen classifier."},
+    )
+    spans = fields.List(
+        fields.Nested(SpanSchema), metadata={"description": "The sentences, if spans was true."}
+    )
+    explanation = fields.List(
+        fields.Nested(ExplanationSchema),
+        allow_none=True,
+        metadata={
+            "description": "If explain was true: for each reason, or for any violation if there is none, the "
+            "words that led to the score. null if the classifier that answered cannot be taken apart."
+        },
+    )
+    request_id = fields.Function(
+        lambda _: g.request_id, metadata={"type": "string", "description": "As in X-Request-ID."}
+    )
+
+
+def check_count(texts: Sequence[object]) -> None:
+    """
+    Refuse a batch that is empty or too large.
+
+    Raises:
+        ValidationError: It is.
+    """
+    limit = current_state().settings.http.max_batch_texts
+    if not texts:
+        raise ValidationError("Must have at least one text.")
+    if len(texts) > limit:
+        raise ValidationError(f"Must have at most {limit} texts; this has {len(texts)}.")
+
+
+class BatchSchema(Schema):
+    """Texts to classify in one go."""
+
+    error_messages = {  # noqa: RUF012
+        "type": 'Must be an object, as in {"texts": ["…"]}.',
+        "unknown": "Unknown field; there is texts. /classify takes spans and explain.",
+    }
+    texts = fields.List(
+        # Checked one by one: what is wrong with one is answered in its place.
+        fields.Raw(
+            allow_none=True,
+            metadata={"description": "A text; in the place of anything else the answer has an error."},
+        ),
+        required=True,
+        validate=check_count,
+        metadata={"example": ["Thank you, that was kind of you.", "See you at the station."], **TEXTS},
+    )
+
+
+class ItemErrorSchema(Schema):
+    """What stood in the way of one text of a batch."""
+
+    status = fields.Integer(
+        required=True, metadata={"description": "As it would have been for the text alone."}
+    )
+    code = fields.String(required=True, metadata={"description": "Stable word for this kind of error."})
+    detail = fields.String(required=True, metadata={"description": "A sentence for people."})
+
+
+class BatchResultSchema(VerdictSchema):
+    """The answer about one text of a batch, or only its error."""
+
+    class Meta:
+        exclude = ("spans", "explanation")
+
+    error = fields.Nested(ItemErrorSchema)
+
+
+class BatchAnswerSchema(Schema):
+    """The answers about all texts of a batch, in their order."""
+
+    results = fields.List(fields.Nested(BatchResultSchema(partial=True)), required=True)
+    request_id = fields.Function(
+        lambda _: g.request_id, metadata={"type": "string", "description": "As in X-Request-ID."}
+    )
+
+
+class StatusSchema(Schema):
+    """How the service is."""
+
+    status = fields.String(required=True)
+    reason = fields.String(metadata={"description": "The code of what stands in the way."})
+
+
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what has no value."""
+    return {key: value for key, value in values.items() if value is not None}

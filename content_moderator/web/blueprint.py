@@ -1,0 +1,174 @@
+"""flask-smorest, fitted to the strict body reader and to one shape of error."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import orjson
+from flask import Flask, Request, Response
+from flask.json.provider import JSONProvider
+from flask_smorest import Api, Blueprint
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException
+
+from content_moderator import __version__
+from content_moderator.config.settings import Settings
+from content_moderator.web.error_formats import OURS, Dialect
+from content_moderator.web.error_handlers import EXAMPLES, answer_http_exception
+from content_moderator.web.openapi import refine
+from content_moderator.web.request_body import read_json
+from content_moderator.web.state import current_state
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+ANSWERABLE: Final = (400, 401, 403, 413, 415, 422, 429, 500, 502, 503, 504)
+"""The statuses of what can go wrong where texts are judged."""
+
+STRICT_ENDPOINTS: Final = frozenset({"classify.classify"})
+"""Where half an emoji is an error; elsewhere it must neither fail other texts nor get past a guardrail."""
+
+
+class StrictJsonProvider(JSONProvider):
+    """Flask's JSON by orjson: fast, and an error for NaN in either direction."""
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Write *obj* as JSON text."""
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Read one JSON value."""
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        """Answer with the arguments as JSON."""
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=orjson.OPT_APPEND_NEWLINE)
+        return Response(body, mimetype="application/json")
+
+
+class StrictParser(FlaskParser):
+    """webargs, reading JSON bodies by our own reader."""
+
+    def load_json(self, req: Request, schema: Any) -> Any:
+        """Read the body strictly."""
+        return read_json(
+            req.environ,
+            limit_bytes=current_state().settings.http.max_body_bytes,
+            mend_surrogates=req.endpoint not in STRICT_ENDPOINTS,
+        )
+
+
+class StrictBlueprint(Blueprint):
+    """
+    A blueprint whose arguments go through `StrictParser`.
+
+    Args:
+        rules: What the description says of whole schemas, by their names.
+    """
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(
+        self, *args: Any, rules: Mapping[str, Mapping[str, Any]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.rules = rules or {}
+
+    def failures(self, *statuses: int, dialect: Dialect = OURS) -> Callable[[_View], _View]:
+        """Document that a view may answer with failures of *statuses*, as they are before translation."""
+
+        def decorate(view: _View) -> _View:
+            for documented in _documented(statuses, dialect):
+                view = self.alt_response(**documented)(view)
+            return view
+
+        return decorate
+
+    def _prepare_arguments_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        """Leave the failures to `failures`."""
+        doc_info.get("arguments", {}).pop("responses", None)
+        return super()._prepare_arguments_doc(doc, doc_info, **kwargs)
+
+
+def _documented(statuses: Sequence[int], dialect: Dialect) -> Iterator[dict[str, Any]]:
+    """Describe each status, with an example for each code."""
+    examples: dict[int, dict[str, Any]] = {}
+    for failure in EXAMPLES:
+        if failure.status in statuses:
+            named = examples.setdefault(dialect.status_of(failure), {})
+            named[failure.code] = {"value": dialect.example(failure)}
+    for status, named in examples.items():
+        yield {
+            "status_code": status,
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(named)}",
+            "schema": dialect.schema,
+            "examples": named,
+            "content_type": dialect.media_type,
+        }
+    yield {
+        "status_code": "default",
+        "description": "Anything else, as 500 for a mistake of the service.",
+        "schema": dialect.schema,
+        "content_type": dialect.media_type,
+    }
+
+
+class ProblemApi(Api):
+    """An API whose every error is an RFC 9457 problem document."""
+
+    # Each blueprint documents its own: see `StrictBlueprint.failures`.
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer Werkzeug's and webargs' errors in our one shape."""
+        return answer_http_exception(error)
+
+
+FRAMEWORK_SCHEMAS: Final = ("Error", "PaginationMetadata")
+"""What flask-smorest describes for its own errors and pages, which are not used here."""
+
+OPENAPI: Final = {
+    "API_TITLE": "content_moderator",
+    "API_VERSION": __version__,
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/",
+    "API_SPEC_OPTIONS": {
+        "servers": [{"url": "/", "description": "Where this description was read."}],
+        "info": {
+            "description": "How much a text contains of hate, violence, harassment, self-harm and "
+            "sexual content, and what to do about it.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+    },
+}
+
+
+_KEY: Final = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+_BEARER: Final = {"type": "http", "scheme": "bearer"}
+_TOKEN: Final = _BEARER | {"bearerFormat": "JWT"}
+
+SECURITY_SCHEMES: Final[Mapping[str, Mapping[str, dict[str, str]]]] = {
+    "none": {},
+    "api_key": {"bearer": _BEARER, "header": _KEY},
+    "jwt": {"bearer": _TOKEN},
+    "any": {"bearer": _BEARER, "header": _KEY},
+}
+"""How a key or a token is shown, by ``auth.mode``; either will do."""
+
+
+def install_api(app: Flask, settings: Settings, *blueprints: StrictBlueprint) -> None:
+    """Register *blueprints* with *app*, documented in /openapi.json."""
+    app.json = StrictJsonProvider(app)
+    app.config.update(OPENAPI)
+    api = ProblemApi(app)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    for unused in FRAMEWORK_SCHEMAS:
+        api.spec.components.schemas.pop(unused, None)
+    rules = {name: rule for blueprint in blueprints for name, rule in blueprint.rules.items()}
+    refine(api.spec.components.schemas, rules, settings.http)
+    schemes = SECURITY_SCHEMES[settings.auth.mode]
+    for name, scheme in schemes.items():
+        api.spec.components.security_scheme(name, scheme)
+    if schemes:
+        api.spec.options["security"] = [{name: []} for name in schemes]

@@ -1,0 +1,1 @@
+"""The APIs of other services, for clients that already speak them."""

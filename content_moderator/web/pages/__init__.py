@@ -1,0 +1,1 @@
+"""The pages for people: the try-it page and the API documentation."""

@@ -1,0 +1,277 @@
+"""
+Reads request bodies and JSON strictly.
+
+Werkzeug under gunicorn cuts a chunked body at its limit and takes a short one as complete, both in
+silence; the standard library's JSON takes NaN, UTF-16 and lone surrogates and fails on deep nesting
+with an error of its own. Here each of these is a clear 4xx, and nothing is read past the limit.
+"""
+
+import collections
+import contextlib
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from content_moderator.domain.errors import (
+    BodyNotJsonError,
+    BodyTooLargeError,
+    BodyUnreadableError,
+    FieldError,
+    InvalidFieldsError,
+    RequestError,
+    UnsupportedEncodingError,
+    UnsupportedMediaTypeError,
+)
+
+MAX_DISCARDED_BYTES: Final = 8 * 1024 * 1024
+"""
+Bytes of a body over the limit that are read and dropped, so that its sender sees the 413 and can go
+on with the connection: gunicorn drains 64 KiB and then closes in the middle of a promised keep-alive.
+"""
+
+MAX_GZIP_MEMBERS: Final = 1024
+"""Of a body; each costs some microseconds, even if it is empty."""
+
+_READ_BYTES: Final = 64 * 1024
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+MAX_MEMBERS: Final = 64
+"""Of an object: none of ours has a third of it, and each that is not known becomes an error."""
+
+MAX_ITEMS: Final = 2048
+"""Of a list; where fewer are allowed the schema says so."""
+
+MAX_DEPTH: Final = 8
+"""Of objects and lists in each other."""
+
+MAX_VALUES: Final = 20_000
+"""Of the whole, three times what the longest list of texts makes; more are refused before they are made."""
+
+# The end of a string is optional: a body that breaks off must not be searched again from each quotation mark.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def read_json(environ: Mapping[str, Any], *, limit_bytes: int, mend_surrogates: bool = False) -> Any:
+    """
+    Read the body as one JSON value; no body at all counts as an empty object.
+
+    Args:
+        environ: The WSGI environment.
+        limit_bytes: Most bytes that the body may have, as sent and after decompression.
+        mend_surrogates: Whether half of a character beyond U+FFFF, as is left where texts are cut, becomes
+            U+FFFD; else the body is not JSON.
+    Returns:
+        The value.
+    Raises:
+        RequestError: It is too large, incomplete, of another type or not JSON; or something in it has more
+            members, items or levels than anything that is asked for.
+    """
+    body = read_body(environ, limit_bytes=limit_bytes)
+    if not body:
+        return {}
+    _check_media_type(environ.get("CONTENT_TYPE", ""))
+    _check_values(body)
+    value = _loads(body, mend_surrogates=mend_surrogates)
+    _check_size(value, "#", MAX_DEPTH)
+    return value
+
+
+def _loads(body: bytes, *, mend_surrogates: bool) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if not mend_surrogates:
+            raise BodyNotJsonError from error
+    try:
+        return orjson.loads(_ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], body))
+    except orjson.JSONDecodeError as error:
+        raise BodyNotJsonError from error
+
+
+def _check_values(body: bytes) -> None:
+    """
+    Refuse JSON of very many values while it is still text: the values themselves take fifty times its room.
+
+    Raises:
+        InvalidFieldsError: It has more than ``MAX_VALUES``.
+    """
+    if _separators(body) > MAX_VALUES and _separators(_STRING.sub(b"", body)) > MAX_VALUES:
+        raise InvalidFieldsError([FieldError(f"Must have at most {MAX_VALUES} values.", "#")])
+
+
+def _separators(text: bytes) -> int:
+    """Count what stands before values; strings have some of it too."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _check_size(value: Any, pointer: str, depth: int) -> None:
+    """
+    Refuse what has more parts than anything that is asked for, before any of them is looked at.
+
+    Raises:
+        InvalidFieldsError: It has.
+    """
+    if not isinstance(value, (dict, list)):
+        return
+    most, parts = (MAX_MEMBERS, "members") if isinstance(value, dict) else (MAX_ITEMS, "items")
+    if len(value) > most:
+        raise InvalidFieldsError(
+            [FieldError(f"Must have at most {most} {parts}; this has {len(value)}.", pointer)]
+        )
+    if not depth:
+        raise InvalidFieldsError([FieldError(f"Must have at most {MAX_DEPTH} levels.", pointer)])
+    for each in value.values() if isinstance(value, dict) else value:
+        # Without the keys, which are the caller's and may be anything.
+        _check_size(each, pointer, depth - 1)
+
+
+def read_body(environ: Mapping[str, Any], *, limit_bytes: int) -> bytes:
+    """
+    Read and decompress the body.
+
+    Args:
+        environ: The WSGI environment.
+        limit_bytes: Most bytes that the body may have, as sent and after decompression.
+    Raises:
+        BodyTooLargeError: It has more.
+        BodyUnreadableError: It ended early, broke off or is not what its headers say.
+        UnsupportedEncodingError: It is compressed by something else than gzip.
+    """
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    plain = _Gunzip(limit_bytes) if encoding in {"gzip", "x-gzip"} else _Plain()
+    sent = _read_into(plain, environ, limit_bytes)
+    if sent and encoding not in {"identity", "gzip", "x-gzip"}:
+        raise UnsupportedEncodingError
+    return plain.end()
+
+
+class _Plain:
+    """Takes a body as it is."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def take(self, part: bytes) -> None:
+        self._parts.append(part)
+
+    def end(self) -> bytes:
+        return b"".join(self._parts)
+
+
+class _Gunzip:
+    """
+    Decompresses a body of gzip members: once while it arrives, to see how large it is, and once to have it.
+
+    A bomb is refused by its beginning, before anything is kept of what comes out.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._left = self._limit_bytes = limit_bytes
+        self._sent: list[bytes] = []
+        self._member: Any = None
+        self._members = 0
+
+    def take(self, part: bytes) -> None:
+        self._sent.append(part)
+        while part:
+            self._member = self._member or self._begin()
+            try:
+                self._left -= len(self._member.decompress(part, _READ_BYTES))
+            except zlib.error as error:
+                raise BodyUnreadableError from error
+            if self._left < 0:
+                raise BodyTooLargeError(self._limit_bytes)
+            if self._member.eof:
+                part, self._member = self._member.unused_data, None
+            else:
+                part = self._member.unconsumed_tail
+
+    def _begin(self) -> Any:
+        self._members += 1
+        if self._members > MAX_GZIP_MEMBERS:
+            raise BodyUnreadableError
+        return zlib.decompressobj(_GZIP)
+
+    def end(self) -> bytes:
+        if self._member is not None:
+            raise BodyUnreadableError
+        # All members in one pass: one by one each would copy what is left.
+        return gzip.GzipFile(fileobj=io.BytesIO(b"".join(self._sent))).read() if self._sent else b""
+
+
+def _read_into(plain: _Plain | _Gunzip, environ: Mapping[str, Any], limit_bytes: int) -> int:
+    """Read the body, and tell how many bytes were sent."""
+    declared = _declared_length(environ)
+    if declared is None and not environ.get("wsgi.input_terminated"):
+        return 0
+    stream = environ["wsgi.input"]
+    if declared is not None and declared > limit_bytes:
+        # A client that asked first, by Expect, has not sent anything yet.
+        if not environ.get("HTTP_EXPECT"):
+            _discard(stream, declared)
+        raise BodyTooLargeError(limit_bytes)
+    sent = 0
+    try:
+        for part in pieces(stream, limit_bytes + 1 if declared is None else declared):
+            sent += len(part)
+            plain.take(part)
+    except RequestError:
+        _discard(stream, MAX_DISCARDED_BYTES if declared is None else declared - sent)
+        raise
+    except Exception as error:
+        # Each server has errors of its own for a broken body; to us they are one.
+        raise BodyUnreadableError from error
+    if sent > limit_bytes:
+        _discard(stream, MAX_DISCARDED_BYTES)
+        raise BodyTooLargeError(limit_bytes)
+    if declared is not None and sent < declared:
+        raise BodyUnreadableError
+    return sent
+
+
+def _discard(stream: _Stream, size: int) -> None:
+    """Read and drop *size* bytes, or as many as there are."""
+    with contextlib.suppress(Exception):
+        collections.deque(pieces(stream, min(size, MAX_DISCARDED_BYTES)), maxlen=0)
+
+
+def _declared_length(environ: Mapping[str, Any]) -> int | None:
+    """Give Content-Length; None for a chunked body, or where there is no body."""
+    value = environ.get("CONTENT_LENGTH", "")
+    if environ.get("HTTP_TRANSFER_ENCODING") or not value:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise BodyUnreadableError
+    return int(value)
+
+
+def pieces(stream: _Stream, wanted: int) -> Iterator[bytes]:
+    """Read *wanted* bytes or to the end: one read may return less than there is."""
+    while wanted > 0 and (part := stream.read(min(wanted, _READ_BYTES))):
+        yield part
+        wanted -= len(part)
+
+
+def _check_media_type(content_type: str) -> None:
+    media_type, _, parameters = content_type.partition(";")
+    if media_type.strip().lower() != "application/json":
+        raise UnsupportedMediaTypeError
+    for parameter in filter(None, map(str.strip, parameters.lower().split(";"))):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip(' "') not in {"utf-8", "utf8"}:
+            raise UnsupportedMediaTypeError
