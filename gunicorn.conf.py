@@ -81,7 +81,7 @@ bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
 worker_class = "gthread"
 # Set it to the number of cores: the embedded model's arithmetic keeps one busy each.
 workers = _whole_number("WEB_CONCURRENCY", "2")
-# More than classifier.coalescing.max_waiting, so that a worker with all that it may take on still has threads
+# More than classifier.batching.max_waiting, so that a worker with all that it may take on still has threads
 # to refuse the rest with, and for /livez and /metrics. Threads start when they are first needed.
 threads = _whole_number("THREADS", "160")
 # Seconds without a sign of life until a worker is killed; it does not bound a request, the deadline does.
@@ -307,7 +307,7 @@ def _note_reload(server, problem, begun):
     """Leave word of how the settings were taken on, for /metrics and for content-moderator config reload."""
     if not problem:
         server.taken_on = time.time()
-    server.reload_word = {
+    server.read_reload_status = {
         "pid": os.getpid(),
         "begun": begun,
         "problem": problem,
@@ -320,7 +320,7 @@ def _note_reload(server, problem, begun):
 def _write_reload(server):
     path = _run("reload.json")
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(server.reload_word), encoding="utf-8")
+    fresh.write_text(json.dumps(server.read_reload_status), encoding="utf-8")
     fresh.replace(path)
 
 

@@ -20,8 +20,8 @@ from rapidfuzz.distance import Levenshtein
 from benchmarks.load import machine
 from benchmarks.text import Writer
 from content_moderator.cache.keys import KeyMaker
-from content_moderator.cache.near_copies.index import SimilarIndex
-from content_moderator.cache.store import ENTRY_BYTES, Entry, ExactCache, pack
+from content_moderator.cache.near_copies.index import NearCopyIndex
+from content_moderator.cache.store import ENTRY_BYTES, AnswerStore, Entry, pack
 from content_moderator.config.settings import ExactCacheSettings, SimilarCacheSettings
 from content_moderator.domain.classification import ClassifierIdentity
 from content_moderator.domain.label import Label
@@ -42,7 +42,7 @@ def main() -> None:
     print(f"max_candidates {SETTINGS.max_candidates}\n")
     print("| texts | hit p50 µs | p99 µs | miss p50 µs | p99 µs | scan ms | scan : hit | scan : miss | MB |")
     print("|---|---|---|---|---|---|---|---|---|")
-    writer, index, texts = Writer(7), SimilarIndex(SETTINGS), list[str]()
+    writer, index, texts = Writer(7), NearCopyIndex(SETTINGS), list[str]()
     medians = {}
     for size in chosen.sizes:
         fresh = list(writer.texts(size - len(texts)))
@@ -99,11 +99,11 @@ def memory(count: int) -> str:
     scores = pack(dict.fromkeys(Label, 0.5))
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    kept = ExactCache(ExactCacheSettings(max_entries=count))
+    kept = AnswerStore(ExactCacheSettings(max_entries=count))
     for text in texts:
         kept.put(KEYS.key(text), Entry(bytes(bytearray(scores)), time.monotonic()))
     plain = tracemalloc.get_traced_memory()[0] - before
-    index = SimilarIndex(SETTINGS)
+    index = NearCopyIndex(SETTINGS)
     estimate = 0
     for text in texts:
         folded = "".join(list(text))
@@ -121,7 +121,7 @@ def exact(count: int) -> str:
     """Time look-ups of identical texts."""
     writer = Writer(9)
     texts = list(writer.texts(count))
-    kept = ExactCache(ExactCacheSettings(max_entries=count, max_bytes=1 << 30))
+    kept = AnswerStore(ExactCacheSettings(max_entries=count, max_bytes=1 << 30))
     scores = pack(dict.fromkeys(Label, 0.5))
     for text in texts:
         kept.put(KEYS.key(text), Entry(scores, time.monotonic()))

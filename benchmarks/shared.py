@@ -15,8 +15,8 @@ import redis
 from benchmarks.load import machine, unused_port
 from benchmarks.text import Writer
 from content_moderator.cache.near_copies.folding import fold
-from content_moderator.cache.redis_client import Server
-from content_moderator.cache.redis_store import SharedCache
+from content_moderator.cache.redis_client import RedisClient
+from content_moderator.cache.redis_store import RedisStore
 from content_moderator.config.settings import (
     CacheSettings,
     Secret,
@@ -59,14 +59,14 @@ def spread(seconds: list[float]) -> list[str]:
     ]
 
 
-def cache(url: str, secret: str | None) -> SharedCache:
+def cache(url: str, secret: str | None) -> RedisStore:
     """Make a shared cache that takes its time."""
     chosen = SharedCacheSettings(url=url, timeout_seconds=5)
     settings = Settings(
         cache=CacheSettings(similar=SimilarCacheSettings(mode="on"), shared=chosen),
         cache_secret=Secret(secret) if secret else None,
     )
-    return SharedCache(settings, ClassifierIdentity("koala", "model", "1"), Server(chosen))
+    return RedisStore(settings, ClassifierIdentity("koala", "model", "1"), RedisClient(chosen))
 
 
 def timed(exchange: Any, argument: Any) -> float:

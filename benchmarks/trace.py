@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from benchmarks.load import machine
 from benchmarks.text import Writer
 from content_moderator.cache.near_copies.guard import REFUSALS
-from content_moderator.classifiers.pipeline import build_line
+from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.config.settings import CacheSettings, Settings, SimilarCacheSettings
 from content_moderator.domain.classification import Classification, ClassifierIdentity, Outcome
 from content_moderator.domain.deadline import NEVER, Deadline
@@ -76,7 +76,7 @@ def replayed(texts: Sequence[str], mode: str) -> int:
     """Classify one text after the other; tell for how many the classifier was asked."""
     counting = Counting()
     similar = SimilarCacheSettings(mode=mode, sample_rate=0.0)  # type: ignore[arg-type]
-    line = build_line(Settings(cache=CacheSettings(similar=similar)), counting)
+    line = build_pipeline(Settings(cache=CacheSettings(similar=similar)), counting)
     for text in texts:
         line.classifier.classify([text])
     return counting.texts

@@ -36,7 +36,7 @@ def main() -> None:
             "MODERATOR__CLASSIFIER__CONFIG__URL": url,
             "BEARER_TOKEN": "x",
             "MODERATOR__LOGGING__REQUESTS": "false",
-            "MODERATOR__CLASSIFIER__COALESCING__MAX_WAITING": "256",
+            "MODERATOR__CLASSIFIER__BATCHING__MAX_WAITING": "256",
             "THREADS": "288",
         }
         print(f"one call of the upstream by itself: {direct(url):.1f} ms\n")

@@ -1,16 +1,17 @@
-"""The one place where the web parts meet."""
+"""Builds the WSGI application: the one place where all parts meet."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Flask
 
-from content_moderator.access.access_control import Entrance
-from content_moderator.access.authenticator import build_gate
-from content_moderator.access.rate_limits import build_limiter
+from content_moderator.access.access_control import AccessControl
+from content_moderator.access.authenticator import build_authenticator
+from content_moderator.access.rate_limits import build_rate_limiter
 from content_moderator.access.tenants import load_tenants
 from content_moderator.classifiers.embedded import classifier as embedded
-from content_moderator.classifiers.pipeline import build_line
+from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.config.loader import load_settings
 from content_moderator.config.settings import Settings
 from content_moderator.domain.classification import Classifier
@@ -18,33 +19,31 @@ from content_moderator.observability import metrics
 from content_moderator.observability.audit import build_audit
 from content_moderator.observability.logs import configure_logging
 from content_moderator.web.api import batch, classify, operations, policies
-from content_moderator.web.authentication import install_authentication
+from content_moderator.web.authentication import Authentication, install_refusals
 from content_moderator.web.blueprint import install_api
-from content_moderator.web.compat import openai as moderations
-from content_moderator.web.compat import perspective as comments
+from content_moderator.web.compat import openai, perspective
 from content_moderator.web.error_handlers import install_error_handlers
-from content_moderator.web.fast_path import Shortcut
+from content_moderator.web.fast_path import FastPath
 from content_moderator.web.pages import views as pages
-from content_moderator.web.request_context import install_observation
-from content_moderator.web.security_headers import install_headers
-from content_moderator.web.state import State, attach, build_desks
-from content_moderator.web.transport import install_transport, trusting
+from content_moderator.web.request_context import Application, RequestContext
+from content_moderator.web.state import Moderators, State, attach
+from content_moderator.web.transport import TrustedProxies, install_transport
 
 
 class _App(Flask):
-    """The application; its views are plain functions."""
+    """The Flask application; its views are plain functions."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Flask asks of each function at each request whether it is asynchronous: none is."""
+        """Return *func*: Flask asks of each function at each request whether it is asynchronous, and none is."""
         return func
 
 
 def create_app(settings: Settings | None = None, *, classifier: Classifier | None = None) -> Flask:
     """
-    Make the WSGI application.
+    Build the WSGI application.
 
     Args:
-        settings: What was configured; read from the files and the environment if None.
+        settings: The settings; read from the files and the environment if None.
         classifier: Scores the texts; built from the settings if None.
     Raises:
         ConfigurationError: The settings cannot be used.
@@ -52,43 +51,50 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
     settings = load_settings() if settings is None else settings
     configure_logging(settings.logging)
     tenants = load_tenants(settings)
-    entrance = Entrance(
-        build_gate(settings.auth),
-        build_limiter(settings.limits, settings.limits_password),
+    pipeline = build_pipeline(settings, classifier, separate_caches=tenants.with_separate_cache)
+    for name in pipeline.names:
+        metrics.initialise(name)
+    moderators = Moderators(tenants, pipeline)
+    access = AccessControl(
+        build_authenticator(settings.auth),
+        build_rate_limiter(settings.limits, settings.limits_password),
         lambda name: tenants.of(name).limits,
         by=settings.limits.by,
     )
-    line = build_line(settings, classifier)
-    for name in line.names:
-        metrics.initialise(name)
+    audit = build_audit(settings.audit, settings.audit_secret)
 
     app = _App("content_moderator", static_folder=None, template_folder="web/pages/templates")
-    desks = build_desks(tenants, line, deadline_seconds=settings.classifier.deadline_seconds)
-    audit = build_audit(settings.audit, settings.audit_secret)
-    attach(app, State(settings, tenants, desks, entrance, line.probed.readiness, line.parts, audit))
+    attach(
+        app, State(settings, tenants, moderators, access, pipeline.health.readiness, pipeline.parts, audit)
+    )
     install_api(
         app,
         settings,
-        *(each.blueprint for each in (classify, batch, moderations, comments, policies, operations)),
+        *(each.blueprint for each in (classify, batch, openai, perspective, policies, operations)),
     )
     app.register_blueprint(pages.blueprint)
     install_error_handlers(app)
-    install_headers(app)
     install_transport(app, settings.http)
-    install_observation(app)
-    install_authentication(app, entrance)
-    # Every decision is to be recorded, which is done in the views.
-    if line.memory is not None and audit is None:
-        app.wsgi_app = Shortcut(  # type: ignore[method-assign]
-            app.wsgi_app,
-            desks=desks,
-            entrance=entrance,
-            max_text_chars=settings.http.max_text_chars,
-            log_requests=settings.logging.requests,
+    install_refusals(app)
+
+    # In the order in which a request passes them.
+    middlewares: list[Callable[[Application], Application]] = [
+        partial(TrustedProxies, hops=settings.http.trusted_proxies),
+        partial(RequestContext, url_map=app.url_map, log_requests=settings.logging.requests),
+        partial(Authentication, access=access),
+    ]
+    if settings.http.fast_path and pipeline.caches is not None:
+        middlewares.append(
+            partial(
+                FastPath,
+                moderators=moderators,
+                caches=pipeline.caches,
+                max_text_chars=settings.http.max_text_chars,
+                audit=audit,
+            )
         )
-    if settings.http.trusted_proxies:
-        # Outermost, for whoever counts addresses has to see the caller's.
-        app.wsgi_app = trusting(app.wsgi_app, settings.http.trusted_proxies)  # type: ignore[assignment,method-assign]
+    for middleware in reversed(middlewares):
+        app.wsgi_app = middleware(app.wsgi_app)  # type: ignore[method-assign,assignment]
     if settings.readiness.probe_at_start and settings.classifier.name != embedded.NAME:
-        line.probed.start_probe()
+        pipeline.health.start_probe()
     return app

@@ -54,7 +54,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ClassifierPipeline:
     """
     Platt's scaling of each head.
 
@@ -71,7 +71,7 @@ class Line:
         return np.asarray(logits * self.slope + self.intercept)
 
 
-def calibrate(logits: Floats, targets: Floats) -> Line:
+def calibrate(logits: Floats, targets: Floats) -> ClassifierPipeline:
     """
     Fit the line of each head.
 
@@ -80,7 +80,7 @@ def calibrate(logits: Floats, targets: Floats) -> Line:
         targets: 1, 0 or NaN for unknown, shape (texts, heads).
     """
     lines = np.array([_logistic(logits[:, [head]], targets[:, head]) for head in range(len(HEADS))])
-    return Line(lines[:, 0], lines[:, 1])
+    return ClassifierPipeline(lines[:, 0], lines[:, 1])
 
 
 def stack_of(odds: Floats, targets: Floats) -> tuple[float, float, float]:

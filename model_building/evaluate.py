@@ -29,7 +29,8 @@ from content_moderator.classifiers.embedded.sentence_encoder import SentenceEnco
 from content_moderator.config.settings import PolicySettings
 from content_moderator.domain.label import Label
 from content_moderator.domain.moderator import Moderator
-from content_moderator.domain.policy import ANY, Verdict, score_of
+from content_moderator.domain.policy import score_of
+from content_moderator.domain.verdict import ANY, Verdict
 from content_moderator.offline.evaluation.measure import CALIBRATION_BINS, calibration_error
 from content_moderator.offline.evaluation.plot import Curves
 from content_moderator.text.cleaning import clean

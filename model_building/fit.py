@@ -40,7 +40,7 @@ from model_building.calibration import (
     FALSE_ALARMS,
     FOREIGN_FALSE_ALARMS,
     FOREIGN_FALSE_ALARMS_OF_GROUPS,
-    Line,
+    ClassifierPipeline,
     calibrate,
     for_short_texts,
     growth_of,
@@ -100,8 +100,8 @@ class Setting:
         short: What is taken from the log-odds of short texts.
     """
 
-    ngrams: Line
-    encoder: Line
+    ngrams: ClassifierPipeline
+    encoder: ClassifierPipeline
     stack: tuple[float, float, float]
     ask_above: float
     growth: Floats

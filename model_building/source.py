@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from content_moderator.classifiers.embedded.linear_model import HEADS
-from content_moderator.domain.policy import ANY
+from content_moderator.domain.verdict import ANY
 from content_moderator.offline.evaluation.labelled import near_duplicate_key
 from content_moderator.text.normalization import words_of
 from content_moderator.text.repair import harsh_words

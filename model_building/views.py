@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
-from content_moderator.domain.policy import ANY
+from content_moderator.domain.verdict import ANY
 from content_moderator.text.cleaning import clean
-from content_moderator.text.deobfuscation import plain_view
+from content_moderator.text.deobfuscation import deobfuscated
 from model_building.evasion import ATTACKS, attack
 from model_building.source import load, read_goemotions
 
@@ -61,7 +61,7 @@ def table(texts: Sequence[str], harmful: NDArray[np.bool_], groups: Sequence[str
             scores[unseen] = score(part)
             if views:
                 scores[unseen] = np.maximum(
-                    scores[unseen], score([plain_view(text) or text for text in part])
+                    scores[unseen], score([deobfuscated(text) or text for text in part])
                 )
         return scores
 
@@ -93,7 +93,7 @@ def literal_model(texts: Sequence[str], harmful: NDArray[np.bool_]) -> Score:
 
 def share_with_view(texts: Sequence[str]) -> float:
     """Tell for what share of texts a model is asked twice."""
-    return sum(plain_view(text) is not None for text in texts) / len(texts)
+    return sum(deobfuscated(text) is not None for text in texts) / len(texts)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,24 @@
-"""Who comes in, and how much each may take: asked once for each request, whoever asks first."""
+"""Authenticates and rate-limits each request, once."""
 
 import hashlib
 import re
-from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, Literal
 
 from limits import RateLimitItem
 
-from content_moderator.access.api_key import Scope
-from content_moderator.access.api_keys import Caller
-from content_moderator.access.authenticator import Gate
-from content_moderator.access.rate_limits import Allowance, Limiter
+from content_moderator.access.authenticator import Authenticator
+from content_moderator.access.rate_limits import LimitStatus, RateLimiter
+from content_moderator.domain.caller import Caller, Scope
 from content_moderator.domain.errors import AnswerableError, RateLimitedError
 
 LIMITED: Final[Scope] = "classify"
-"""What is limited: operators and their scrapers are not."""
+"""The scope that is rate-limited: operators and their scrapers are not."""
 
-By = Literal["tenant", "key", "address"]
+CountBy = Literal["tenant", "key", "address"]
 
-_KEY: Final = "content_moderator.admission"
 _NETWORK_BITS: Final = 64
 _WITH_PORT: Final = re.compile(r"\[([^\]]+)\](?::[0-9]+)?|([^:]+):[0-9]+")
 
@@ -28,115 +26,102 @@ _WITH_PORT: Final = re.compile(r"\[([^\]]+)\](?::[0-9]+)?|([^:]+):[0-9]+")
 @dataclass(slots=True)
 class Admission:
     """
-    A request that may go on, or may not.
+    What was decided about a request before it is answered.
 
     Args:
-        caller: Who asks; None where nobody needs a key.
-        who: On whose account it is.
-        limits: What that account may take.
-        allowances: What is left of it.
-        refusal: Why the request may not go on.
+        caller: Who asks; None for anonymous callers.
+        account: What its texts are counted by; empty if they are not limited.
+        limits: The limits of that account.
+        limit_statuses: What is left of them.
+        refusal: Why the request must not be answered; None if it may.
     """
 
     caller: Caller | None = None
-    who: str = ""
+    account: str = ""
     limits: Sequence[RateLimitItem] = ()
-    allowances: Sequence[Allowance] = field(default_factory=list)
+    limit_statuses: Sequence[LimitStatus] = ()
     refusal: AnswerableError | None = None
 
 
-class Entrance:
+class AccessControl:
     """
-    Lets requests in.
+    Decides whether requests may be answered.
 
     Args:
-        gate: Knows callers.
-        limiter: Counts what they take.
-        limits_of: What a tenant may take; None asks for whoever is none.
-        by: Whose account it is; whoever shows no key is known by the address.
+        authenticator: Knows callers.
+        limiter: Counts what they use.
+        limits_of: Returns a tenant's limits; None stands for anonymous callers.
+        by: What to count by: tenant, key or address. Anonymous callers are counted by IP address.
     """
 
     def __init__(
         self,
-        gate: Gate,
-        limiter: Limiter,
+        authenticator: Authenticator,
+        limiter: RateLimiter,
         limits_of: Callable[[str | None], Sequence[RateLimitItem]],
         *,
-        by: By,
+        by: CountBy,
     ) -> None:
-        self._gate = gate
+        self._authenticator = authenticator
         self._limiter = limiter
         self._limits_of = limits_of
         self._by = by
 
-    def admit(self, environ: MutableMapping[str, Any], scope: Scope) -> Admission:
+    def admit(self, environ: Mapping[str, Any], scope: Scope) -> Admission:
         """
-        Admit a request; asked again about the same one, say the same again.
+        Authenticate the caller of a request, and count the request as one text.
 
         Args:
             environ: The WSGI environment.
             scope: What the caller wants to do.
-        Raises:
-            AnswerableError: It may not go on: who asks is not known, may not, or has taken too much.
+        Returns:
+            The Admission, which says so if the caller is not known, may not do this, or has used its limit.
         """
-        admission: Admission | None = environ.get(_KEY)
-        if admission is None:
-            admission = environ[_KEY] = Admission()
-            try:
-                self._admit(admission, environ, scope)
-            except AnswerableError as error:
-                admission.refusal = error
-        if admission.refusal is not None:
-            raise admission.refusal
+        admission = Admission()
+        try:
+            admission.caller = caller = self._authenticator.authenticate(environ, scope)
+            if scope == LIMITED and (limits := self._limits_of(caller.tenant if caller else None)):
+                admission.limits = limits
+                admission.account = self._account(caller, environ)
+                self._take(admission, 1)
+        except AnswerableError as error:
+            admission.refusal = error
         return admission
 
-    def charge(self, environ: MutableMapping[str, Any], texts: int, parts: int) -> None:
+    def charge(self, admission: Admission, texts: int, parts: int) -> None:
         """
-        Take more for a request that is admitted, whose size was not known before: one was taken already.
+        Count the rest of a request, once its size is known: it was admitted as one text.
 
         Args:
-            environ: The WSGI environment.
-            texts: That it has.
-            parts: That they are scored in, at least as many: taken as far as any limit allows at once.
+            admission: Of the request.
+            texts: How many texts it has.
+            parts: In how many parts they are scored, at least as many; counted up to what a limit allows at once.
         Raises:
-            RateLimitedError: There is not so much left.
+            RateLimitedError: So much is not left.
         """
-        admission: Admission = environ[_KEY]
         quota = min((limit.amount for limit in admission.limits), default=parts)
         cost = max(texts, min(parts, quota)) - 1
         if cost > 0:
             self._take(admission, cost)
 
-    def _admit(self, admission: Admission, environ: MutableMapping[str, Any], scope: Scope) -> None:
-        admission.caller = caller = self._gate.admit(environ, scope)
-        if scope == LIMITED and (limits := self._limits_of(caller.tenant if caller else None)):
-            admission.limits = limits
-            admission.who = self._account(caller, environ)
-            self._take(admission, 1)
-
     def _take(self, admission: Admission, cost: int) -> None:
         try:
-            admission.allowances = self._limiter.take(admission.who, admission.limits, cost)
+            admission.limit_statuses = self._limiter.take(admission.account, admission.limits, cost)
         except RateLimitedError as error:
-            admission.allowances = error.allowances
+            admission.limit_statuses = error.limit_statuses
             raise
 
-    def _account(self, caller: Caller | None, environ: MutableMapping[str, Any]) -> str:
+    def _account(self, caller: Caller | None, environ: Mapping[str, Any]) -> str:
         if caller is None or self._by == "address":
-            # Nobody's address is to lie on a server in the clear.
+            # No address is stored on a server as it is.
             network = network_of(environ.get("REMOTE_ADDR", ""))
             return f"address:{hashlib.blake2b(network.encode(), digest_size=16).hexdigest()}"
         return f"tenant:{caller.tenant}" if self._by == "tenant" else f"key:{caller.key_id}"
 
 
-def admission_of(environ: MutableMapping[str, Any]) -> Admission | None:
-    """Give what was decided about a request; None if nobody has asked."""
-    return environ.get(_KEY)
-
-
 def network_of(address: str) -> str:
     """
-    Give what one customer of a provider has: an IPv4 address, or a network of IPv6 addresses.
+    Return what one customer of a provider has: an IPv4 address, or a network of IPv6 addresses.
 
     Args:
         address: As a proxy tells it; some add the port, which is another for each connection.

@@ -5,12 +5,9 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-Scope = Literal["classify", "metrics", "admin"]
-
-SCOPES: Final[tuple[Scope, ...]] = ("classify", "metrics", "admin")
-"""What a key may allow: to have texts judged, to read /metrics, to see the policies of all tenants."""
+from content_moderator.domain.caller import Scope
 
 PREFIX: Final = "cm"
 """What every key begins with, so that scanners for leaked secrets can know it."""

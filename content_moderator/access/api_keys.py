@@ -2,16 +2,17 @@
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from content_moderator.access.api_key import SCOPES, ApiKey, Scope, digest_of, id_of
+from content_moderator.access.api_key import ApiKey, digest_of, id_of
 from content_moderator.config.atomic_file import replacing
 from content_moderator.config.validation import flatten_messages
+from content_moderator.domain.caller import SCOPES, Caller
 from content_moderator.domain.errors import ConfigurationError
 
 TENANT: Final = r"[!-~]{1,128}\Z"
@@ -20,16 +21,7 @@ TENANT: Final = r"[!-~]{1,128}\Z"
 _NO_DIGEST: Final = "0" * 64
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, and what the caller may."""
-
-    tenant: str
-    key_id: str
-    scopes: frozenset[Scope]
-
-
-class Keyring:
+class ApiKeys:
     """
     Knows callers by their keys.
 
@@ -75,7 +67,7 @@ class Keyring:
             fresh.write_bytes(body)
 
     @classmethod
-    def load(cls, path: Path) -> "Keyring":
+    def load(cls, path: Path) -> "ApiKeys":
         """
         Read the file.
 

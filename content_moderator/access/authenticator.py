@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-from content_moderator.access.api_key import PREFIX, Scope
-from content_moderator.access.api_keys import Caller, Keyring
+from content_moderator.access.api_key import PREFIX
+from content_moderator.access.api_keys import ApiKeys
 from content_moderator.config.extras import extra
 from content_moderator.config.settings import AuthSettings
+from content_moderator.domain.caller import Caller, Scope
 from content_moderator.domain.errors import (
     ConfigurationError,
     CredentialsInvalidError,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _GOOGLE_PATHS: Final = "/v1alpha1/"
 
 
-class Gate:
+class Authenticator:
     """
     Lets callers in.
 
@@ -31,13 +32,13 @@ class Gate:
         verifier: Knows them by tokens. Where there is neither, everybody is let in.
     """
 
-    def __init__(self, keyring: Keyring | None = None, verifier: "TokenVerifier | None" = None) -> None:
+    def __init__(self, keyring: ApiKeys | None = None, verifier: "TokenVerifier | None" = None) -> None:
         self._keyring = keyring
         self._verifier = verifier
 
-    def admit(self, environ: Mapping[str, Any], scope: Scope) -> Caller | None:
+    def authenticate(self, environ: Mapping[str, Any], scope: Scope) -> Caller | None:
         """
-        Tell who asks; None where nobody needs a key.
+        Return the caller of a request; None where no key is needed.
 
         Args:
             environ: The WSGI environment.
@@ -68,7 +69,7 @@ class Gate:
         return caller
 
 
-def build_gate(settings: AuthSettings) -> Gate:
+def build_authenticator(settings: AuthSettings) -> Authenticator:
     """
     Make the gate that is set.
 
@@ -81,15 +82,15 @@ def build_gate(settings: AuthSettings) -> Gate:
                 "auth.mode: none, but auth.required is true; set auth.mode to api_key, jwt or any, or, to"
                 " serve everybody who reaches the port, MODERATOR__AUTH__REQUIRED=false"
             )
-        return Gate()
+        return Authenticator()
     keyring = verifier = None
     if settings.mode in {"api_key", "any"}:
         if settings.keys_file is None:
             raise ConfigurationError(f"auth.keys_file: missing; auth.mode {settings.mode} needs it")
-        keyring = Keyring.load(Path(settings.keys_file))
+        keyring = ApiKeys.load(Path(settings.keys_file))
     if settings.mode in {"jwt", "any"}:
         verifier = _verifier(settings)
-    return Gate(keyring, verifier)
+    return Authenticator(keyring, verifier)
 
 
 def _verifier(settings: AuthSettings) -> "TokenVerifier":

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import jwt
 
-from content_moderator.access.api_key import SCOPES
-from content_moderator.access.api_keys import TENANT, Caller
+from content_moderator.access.api_keys import TENANT
 from content_moderator.access.jwks import FileKey, KeySource, PublishedKeys
 from content_moderator.config.settings import TokenSettings
+from content_moderator.domain.caller import SCOPES, Caller
 from content_moderator.domain.errors import ConfigurationError, CredentialsInvalidError
 
 MAX_CHARS: Final = 8192

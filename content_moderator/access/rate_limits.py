@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
 from limits.storage.redis import RedisStorage
-from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
+from limits.strategies import RateLimiter as LimitsStrategy
+from limits.strategies import SlidingWindowCounterRateLimiter
 
 from content_moderator.config.extras import extra
 from content_moderator.config.settings import LimitsSettings, Secret
@@ -32,7 +33,7 @@ MAX_KEPT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class LimitStatus:
     """
     What is left of a limit.
 
@@ -61,8 +62,8 @@ class _Said(NamedTuple):
 class _Taken(NamedTuple):
     """What is left of each limit, and the one that had not so much left."""
 
-    allowances: list[Allowance]
-    refused: Allowance | None
+    limit_statuses: list[LimitStatus]
+    refused: LimitStatus | None
 
 
 def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
@@ -85,7 +86,7 @@ def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
     return tuple(sorted(set(found), key=lambda limit: (limit.get_expiry(), limit.amount)))
 
 
-class Limiter:
+class RateLimiter:
     """
     Counts in sliding windows what each takes, on a server that workers and machines share, or here.
 
@@ -110,7 +111,7 @@ class Limiter:
         pause_seconds: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._local: RateLimiter | None = None
+        self._local: LimitsStrategy | None = None
         self._shared = None if shared is None else SlidingWindowCounterRateLimiter(shared)
         self._outage = Outage("rate_limit_storage", pause_seconds=pause_seconds, clock=clock)
         self._lock = threading.Lock()
@@ -118,7 +119,7 @@ class Limiter:
         self._drop_connections = drop_connections
         self._last_said: OrderedDict[tuple[str, RateLimitItem], _Said] = OrderedDict()
 
-    def take(self, who: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[Allowance]:
+    def take(self, who: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[LimitStatus]:
         """
         Take *cost* from each of the limits of *who*, and tell what is left.
 
@@ -129,10 +130,10 @@ class Limiter:
             return []
         taken = self._take_shared(who, limits, cost) or self._take_here(who, limits, cost)
         if taken.refused is None:
-            return taken.allowances
+            return taken.limit_statuses
         never = cost > taken.refused.quota
         seconds = None if never else taken.refused.reset_seconds
-        raise RateLimitedError(taken.allowances, retry_after_seconds=seconds)
+        raise RateLimitedError(taken.limit_statuses, retry_after_seconds=seconds)
 
     def _take_shared(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken | None:
         if self._shared is None or not self._outage.may_ask():
@@ -153,14 +154,14 @@ class Limiter:
             # It refuses, and says that there is enough: an answer of another shape, or a window that moved.
             metrics.LIMIT_STORAGE_FAILURES.inc()
             return None
-        self._keep(who, limits, taken.allowances)
+        self._keep(who, limits, taken.limit_statuses)
         return taken
 
-    def _keep(self, who: str, limits: Sequence[RateLimitItem], allowances: Sequence[Allowance]) -> None:
+    def _keep(self, who: str, limits: Sequence[RateLimitItem], limit_statuses: Sequence[LimitStatus]) -> None:
         """Keep what the server says, for the time when it says nothing."""
         now = self._clock()
         with self._lock:
-            for limit, allowance in zip(limits, allowances, strict=True):
+            for limit, allowance in zip(limits, limit_statuses, strict=True):
                 taken = allowance.quota - allowance.remaining
                 self._last_said[who, limit] = _Said(taken, now + allowance.reset_seconds)
                 self._last_said.move_to_end((who, limit))
@@ -181,7 +182,7 @@ class Limiter:
             return _take(self._local, who, limits, cost)
 
 
-def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
+def build_rate_limiter(settings: LimitsSettings, password: Secret | None) -> RateLimiter:
     """
     Make the limiter that is set.
 
@@ -189,7 +190,7 @@ def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
         ConfigurationError: Its server cannot be used.
     """
     if settings.url is None:
-        return Limiter()
+        return RateLimiter()
     with extra("redis", needed_by="limits.url"):
         from content_moderator.net.redis_pool import connection_pool  # noqa: PLC0415
     pool = connection_pool(
@@ -203,22 +204,22 @@ def build_limiter(settings: LimitsSettings, password: Secret | None) -> Limiter:
         wait_seconds=WAIT_SECONDS,
     )
     storage = RedisStorage(settings.url, connection_pool=pool, key_prefix=PREFIX, wrap_exceptions=True)
-    return Limiter(storage, drop_connections=pool.disconnect, pause_seconds=settings.pause_seconds)
+    return RateLimiter(storage, drop_connections=pool.disconnect, pause_seconds=settings.pause_seconds)
 
 
-def _take(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
+def _take(limiter: LimitsStrategy, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
     refusing = next(
         (place for place, limit in enumerate(limits) if not limiter.hit(limit, who, cost=cost)), None
     )
-    allowances = list(_allowances(limiter, who, limits))
-    return _Taken(allowances, None if refusing is None else allowances[refusing])
+    limit_statuses = list(_allowances(limiter, who, limits))
+    return _Taken(limit_statuses, None if refusing is None else limit_statuses[refusing])
 
 
-def _allowances(limiter: RateLimiter, who: str, limits: Sequence[RateLimitItem]) -> Iterator[Allowance]:
+def _allowances(limiter: LimitsStrategy, who: str, limits: Sequence[RateLimitItem]) -> Iterator[LimitStatus]:
     for limit in limits:
         stats = limiter.get_window_stats(limit, who)
         multiple = f"{limit.multiples}-" if limit.multiples > 1 else ""
-        yield Allowance(
+        yield LimitStatus(
             name=f"per-{multiple}{limit.GRANULARITY.name}",
             quota=limit.amount,
             window_seconds=limit.get_expiry(),

@@ -57,6 +57,11 @@ class Tenants:
         """Give what holds for the tenant called *name*."""
         return self.named.get(name or "", self.default)
 
+    @property
+    def with_separate_cache(self) -> frozenset[str]:
+        """Return the tenants that share the cache with nobody."""
+        return frozenset(name for name, tenant in self.named.items() if tenant.separate_cache)
+
     def policies(self) -> dict[str, Policy]:
         """Give the policies in force, by name."""
         return {tenant.policy.name: tenant.policy for tenant in (self.default, *self.named.values())}

@@ -1,4 +1,4 @@
-"""All that is remembered, in this process and beyond."""
+"""The answer cache: exact answers and near copies, in this process and on a server that others share."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from content_moderator.cache.keys import KeyMaker
 from content_moderator.cache.lookup_metrics import Lookup
-from content_moderator.cache.near_copies.finder import NearCache
+from content_moderator.cache.near_copies.finder import NearCopyFinder
 from content_moderator.cache.near_copies.index import Match
-from content_moderator.cache.store import ENTRY_BYTES, Entry, ExactCache, pack, unpack
+from content_moderator.cache.store import ENTRY_BYTES, AnswerStore, Entry, pack, unpack
 from content_moderator.config.settings import ExactCacheSettings
 from content_moderator.domain.classification import CacheOutcome, Classification, ClassifierIdentity
 from content_moderator.domain.label import Label
 
 if TYPE_CHECKING:
     # An extra: imported where the settings ask for it.
-    from content_moderator.cache.redis_store import SharedCache
+    from content_moderator.cache.redis_store import RedisStore
 
 
-class Memory:
+class AnswerCache:
     """
     The answers of one classifier.
 
@@ -35,8 +35,8 @@ class Memory:
         settings: ExactCacheSettings,
         identity: ClassifierIdentity,
         *,
-        near: NearCache | None = None,
-        shared: "SharedCache | None" = None,
+        near: NearCopyFinder | None = None,
+        shared: "RedisStore | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._identity = identity
@@ -44,22 +44,17 @@ class Memory:
         self._near = near
         self._shared = shared
         self._clock = clock
-        self._exact = ExactCache(settings, on_drop=_nothing if near is None else near.remove, clock=clock)
+        self._exact = AnswerStore(settings, on_drop=_nothing if near is None else near.remove, clock=clock)
 
-    def recall(self, text: str) -> Classification | None:
-        """Give the answer about a cleaned text that this process remembers."""
+    def get(self, text: str) -> Classification | None:
+        """Return the stored answer about a cleaned text in this process, and count the look-up."""
         lookup = Lookup("exact")
-        answer = self.peek(text)
-        lookup.end("miss" if answer is None else "hit")
-        return answer
-
-    def peek(self, text: str) -> Classification | None:
-        """Do what `recall` does, without counting it."""
         entry = self.entry(text)
+        lookup.end("miss" if entry is None else "hit")
         return None if entry is None else self.answer(entry)
 
     def entry(self, text: str) -> Entry | None:
-        """Give what is remembered about a cleaned text, as it is kept."""
+        """Return the entry of a cleaned text, without counting the look-up."""
         return self._exact.get(self._keys.key(text))
 
     def answer(self, entry: Entry) -> Classification:
@@ -71,11 +66,11 @@ class Memory:
         """Tell how many seconds old an entry is."""
         return self._exact.age(entry)
 
-    def annotate(self, text: str, entry: Entry, note: object, size: int) -> None:
-        """Keep with the entry of a cleaned text what was made of it; see `ExactCache.annotate`."""
-        self._exact.annotate(self._keys.key(text), entry, note, size)
+    def attach(self, text: str, entry: Entry, response: object, size: int) -> None:
+        """Keep with the entry of a cleaned text what was made of it; see `AnswerStore.attach`."""
+        self._exact.attach(self._keys.key(text), entry, response, size)
 
-    def recall_shared(self, texts: Sequence[str]) -> tuple[dict[str, Classification], list[str]]:
+    def get_shared(self, texts: Sequence[str]) -> tuple[dict[str, Classification], list[str]]:
         """
         Give the answers that other processes have had.
 
@@ -92,7 +87,7 @@ class Memory:
                 answers[text] = self.answer(entry)
         return answers, [texts[place] for place in found.leased]
 
-    def recall_similar(self, text: str) -> Classification | None:
+    def get_near_copy(self, text: str) -> Classification | None:
         """Give the answer about a near copy of a cleaned text, if the guard lets it pass."""
         if self._near is None:
             return None
@@ -108,12 +103,12 @@ class Memory:
             self._near.remove(match.key)
         if match is None or entry is None:
             lookup.end("miss")
-            return self._recall_similar_shared(folded)
+            return self._get_shared_near_copy(folded)
         answer = self._guarded(folded, match, unpack(entry.scores), self._exact.age(entry))
         lookup.end("refused" if answer is None else "hit")
         return answer
 
-    def remember(self, answers: Iterable[tuple[str, Classification]]) -> set[str]:
+    def put(self, answers: Iterable[tuple[str, Classification]]) -> set[str]:
         """
         Remember fresh answers about cleaned texts, here and for others; tell which.
 
@@ -139,7 +134,7 @@ class Memory:
         if self._shared is not None and texts:
             self._shared.release(texts)
 
-    def _recall_similar_shared(self, folded: str) -> Classification | None:
+    def _get_shared_near_copy(self, folded: str) -> Classification | None:
         if self._near is None or self._shared is None or not self._shared.keeps_texts:
             return None
         lookup = Lookup("shared_similar")

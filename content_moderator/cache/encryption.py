@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _NONCE_BYTES: Final = 12
 
 
-class BrokenSealError(Exception):
+class DecryptionError(Exception):
     """What was stored has been changed, or sealed with another secret."""
 
 
-class Seal(Protocol):
+class Encryption(Protocol):
     """Seals what is stored, and opens it again."""
 
     def seal(self, data: bytes, name: bytes) -> bytes:
@@ -31,7 +31,7 @@ class Seal(Protocol):
         ...
 
 
-class SecretSeal:
+class AesGcmEncryption:
     """
     Encrypts and signs: nobody without the secret reads a text, or slips an answer in or under another name.
 
@@ -45,19 +45,19 @@ class SecretSeal:
         self._cipher = AESGCM(hashlib.blake2b(secret, digest_size=32, person=b"seal").digest())
 
     def seal(self, data: bytes, name: bytes) -> bytes:
-        """See `Seal.seal`."""
+        """See `Encryption.seal`."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, data, name)
 
     def open(self, sealed: bytes, name: bytes) -> bytes:
-        """See `Seal.open`."""
+        """See `Encryption.open`."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name)
         except (InvalidTag, ValueError) as error:
-            raise BrokenSealError from error
+            raise DecryptionError from error
 
 
-class NoSeal:
+class NoEncryption:
     """Leaves what is stored as it is: fit for scores, not for texts."""
 
     def seal(self, data: bytes, name: bytes) -> bytes:

@@ -1,70 +1,78 @@
-"""Builds what remembers the answers of a classifier: one memory for everybody, or one for each owner."""
+"""Builds the answer caches: one that callers share, and one for each tenant with a cache of its own."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from content_moderator.cache.answer_cache import Memory
-from content_moderator.cache.near_copies.finder import NearCache
-from content_moderator.cache.near_copies.guard import Guard
-from content_moderator.classifiers.embedded.classifier import EmbeddedClassifier
+from content_moderator.cache.answer_cache import AnswerCache
+from content_moderator.cache.near_copies.finder import NearCopyFinder
+from content_moderator.cache.near_copies.guard import Guard, SimilarityJudge
 from content_moderator.config.extras import extra
 from content_moderator.config.settings import Settings
+from content_moderator.domain.caller import Caller
 from content_moderator.domain.classification import ClassifierIdentity
 
 if TYPE_CHECKING:
-    from content_moderator.cache.redis_client import Server
+    from content_moderator.cache.redis_client import RedisClient
+
+SHARED: Final = ""
+"""The owner of the cache of all callers that have none of their own."""
 
 _log = structlog.get_logger(__name__)
 
 
-class Memories:
+class AnswerCaches:
     """
-    Builds memories.
+    The answer caches of one classifier; they have nothing in common with each other.
 
     Args:
-        settings: What was configured.
-        identity: Whose answers are remembered.
-        judge: Says whether two texts are alike; None if near copies are not looked for.
+        settings: The settings of the service.
+        identity: The classifier whose answers are stored.
+        judge: Compares near copies; None if near copies are not looked for.
+        separate: Tenants that have a cache of their own.
     Raises:
         ConfigurationError: The shared cache cannot be used.
     """
 
     def __init__(
-        self, settings: Settings, identity: ClassifierIdentity, judge: EmbeddedClassifier | None
+        self,
+        settings: Settings,
+        identity: ClassifierIdentity,
+        judge: SimilarityJudge | None,
+        *,
+        separate: Collection[str] = (),
     ) -> None:
         self._settings = settings
         self._identity = identity
         self._judge = judge
-        shares = settings.cache.exact.enabled and settings.cache.shared.url
-        self._server = _server(settings) if shares else None
+        self._client = _redis_client(settings) if settings.cache.shared.url else None
+        self._caches = {owner: self._build(owner) for owner in (SHARED, *separate)}
 
-    def build(self, owner: str) -> Memory | None:
-        """
-        Build the memory of *owner*, or with an empty name that of everybody else.
+    def owner_of(self, caller: Caller | None) -> str:
+        """Return the owner of a caller's cache: the tenant, or ``SHARED``."""
+        return caller.tenant if caller is not None and caller.tenant in self._caches else SHARED
 
-        Returns:
-            A memory that has nothing in common with any other; None if nothing is to be remembered.
-        """
+    def of(self, caller: Caller | None) -> AnswerCache:
+        """Return the cache of a caller."""
+        return self._caches[self.owner_of(caller)]
+
+    def _build(self, owner: str) -> AnswerCache:
         cache = self._settings.cache
-        if not cache.exact.enabled:
-            return None
         near = shared = None
         if self._judge is not None:
-            near = NearCache(cache.similar, Guard(self._judge, self._judge.lexicon, cache.similar))
-        if self._server is not None:
-            from content_moderator.cache.redis_store import SharedCache  # noqa: PLC0415  (an extra, as below)
+            near = NearCopyFinder(cache.similar, Guard(self._judge, self._judge.lexicon, cache.similar))
+        if self._client is not None:
+            from content_moderator.cache.redis_store import RedisStore  # noqa: PLC0415  (an extra, as below)
 
-            shared = SharedCache(self._settings, self._identity, self._server, owner=owner)
-        return Memory(cache.exact, self._identity, near=near, shared=shared)
+            shared = RedisStore(self._settings, self._identity, self._client, owner=owner)
+        return AnswerCache(cache.exact, self._identity, near=near, shared=shared)
 
 
-def _server(settings: Settings) -> "Server":
+def _redis_client(settings: Settings) -> "RedisClient":
     with extra("redis", needed_by="cache.shared.url"):
         import content_moderator.cache.redis_store  # noqa: F401, PLC0415
-        from content_moderator.cache.redis_client import Server  # noqa: PLC0415
+        from content_moderator.cache.redis_client import RedisClient  # noqa: PLC0415
     if settings.cache_secret is None and settings.cache.similar.mode != "off":
-        _log.info(
-            "shared_cache_without_texts", reason="CACHE_SECRET is not set: similar texts are not shared"
-        )
-    return Server(settings.cache.shared, password=settings.cache_password)
+        _log.info("shared_cache_without_texts", reason="CACHE_SECRET is not set: near copies are not shared")
+    return RedisClient(settings.cache.shared, password=settings.cache_password)

@@ -43,7 +43,7 @@ class Script:
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-class Server:
+class RedisClient:
     """
     Runs scripts on the server, if it can be had.
 

@@ -8,13 +8,13 @@ from typing import Any, Final
 import structlog
 
 from content_moderator.cache import records
-from content_moderator.cache.encryption import BrokenSealError, NoSeal, Seal, SecretSeal
+from content_moderator.cache.encryption import AesGcmEncryption, DecryptionError, Encryption, NoEncryption
 from content_moderator.cache.keys import KEY_BYTES, KeyMaker
 from content_moderator.cache.lookup_metrics import Lookup
 from content_moderator.cache.lua import FILE, FIND, LOOK_UP
 from content_moderator.cache.near_copies.index import Nearness, places, segments
 from content_moderator.cache.records import Record, read_record, write_record
-from content_moderator.cache.redis_client import Script, Server
+from content_moderator.cache.redis_client import RedisClient, Script
 from content_moderator.config.settings import Secret, Settings
 from content_moderator.domain.classification import ClassifierIdentity
 from content_moderator.domain.label import Label
@@ -57,7 +57,7 @@ class Found:
     leased: list[int] = field(default_factory=list)
 
 
-class SharedCache:
+class RedisStore:
     """
     Answers that several processes share; every failure of the server is a miss.
 
@@ -77,7 +77,7 @@ class SharedCache:
         self,
         settings: Settings,
         identity: ClassifierIdentity,
-        server: Server,
+        server: RedisClient,
         *,
         owner: str = "",
         clock: Callable[[], float] = time.monotonic,
@@ -87,7 +87,7 @@ class SharedCache:
         secret = _bytes(settings.cache_secret)
         self._cache = settings.cache
         self._keys = KeyMaker(identity, owner=owner, secret=secret)
-        self._seal: Seal = SecretSeal(secret) if secret else NoSeal()
+        self._seal: Encryption = AesGcmEncryption(secret) if secret else NoEncryption()
         self._server = server
         self._clock = clock
         self._sleep = sleep
@@ -179,7 +179,7 @@ class SharedCache:
     def _read(self, key: bytes, value: bytes) -> Record | None:
         try:
             record = read_record(self._seal.open(value, key))
-        except (ValueError, BrokenSealError):
+        except (ValueError, DecryptionError):
             self._poisoned()
             return None
         return record if self.age(record) < self._cache.exact.ttl_seconds else None

@@ -28,16 +28,16 @@ class Entry:
         size: Bytes that it takes, with all that is kept for it.
 
     Attributes:
-        note: What `ExactCache.annotate` was given.
+        response: What `AnswerStore.attach` was given.
     """
 
-    __slots__ = ("note", "scores", "size", "stored_at")
+    __slots__ = ("response", "scores", "size", "stored_at")
 
     def __init__(self, scores: bytes, stored_at: float, size: int = ENTRY_BYTES) -> None:
         self.scores = scores
         self.stored_at = stored_at
         self.size = size
-        self.note: object = None
+        self.response: object = None
 
 
 def pack(scores: Mapping[Label, float]) -> bytes:
@@ -50,7 +50,7 @@ def unpack(scores: bytes) -> dict[Label, float]:
     return dict(zip(_LABELS, _SCORES.unpack(scores), strict=True))
 
 
-class ExactCache:
+class AnswerStore:
     """
     Entries by key, bounded in number, bytes and age; safe to use from several threads.
 
@@ -113,16 +113,16 @@ class ExactCache:
             self._show()
             return fits
 
-    def annotate(self, key: bytes, entry: Entry, note: object, size: int) -> None:
+    def attach(self, key: bytes, entry: Entry, response: object, size: int) -> None:
         """Keep with an entry what was made of it, of *size* bytes, to be found there by the next who asks."""
         with self._lock:
-            if self._entries.get(key) is not entry or entry.note is not None:
+            if self._entries.get(key) is not entry or entry.response is not None:
                 return
             if entry.size + size <= self._settings.max_bytes:
                 # It was used just now: others go before it does.
                 self._entries.move_to_end(key)
                 self._make_room(size, entries=0)
-                entry.note = note
+                entry.response = response
                 entry.size += size
                 self._bytes += size
                 self._show()

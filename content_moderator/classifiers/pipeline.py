@@ -1,34 +1,33 @@
 """Builds the nested line of classifiers from the settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from content_moderator.cache.answer_cache import Memory
-from content_moderator.cache.factory import Memories
+from content_moderator.cache.factory import AnswerCaches
 from content_moderator.classifiers.embedded import classifier as embedded
 from content_moderator.classifiers.embedded.classifier import EmbeddedClassifier
 from content_moderator.classifiers.remote import client as koala
-from content_moderator.classifiers.remote.circuit_breaker import Breaker
-from content_moderator.classifiers.remote.client import KoalaClassifier
-from content_moderator.classifiers.remote.retry import Protected
-from content_moderator.classifiers.remote.wire_formats import PROTOCOLS
-from content_moderator.classifiers.wrappers.batching import Coalesced
-from content_moderator.classifiers.wrappers.caching import Cached, Renewing
-from content_moderator.classifiers.wrappers.chunking import Divide, Divided
-from content_moderator.classifiers.wrappers.deobfuscating import Viewed
-from content_moderator.classifiers.wrappers.fallback import WithFallback
-from content_moderator.classifiers.wrappers.health import Probed
-from content_moderator.classifiers.wrappers.measuring import Measured
-from content_moderator.classifiers.wrappers.near_copy_checker import Sampler
+from content_moderator.classifiers.remote.circuit_breaker import CircuitBreaker
+from content_moderator.classifiers.remote.client import RemoteClassifier
+from content_moderator.classifiers.remote.retry import Retrying
+from content_moderator.classifiers.remote.wire_formats import WIRE_FORMATS
+from content_moderator.classifiers.wrappers.batching import Batching
+from content_moderator.classifiers.wrappers.caching import Caching
+from content_moderator.classifiers.wrappers.chunking import Chunking, Split
+from content_moderator.classifiers.wrappers.deobfuscating import Deobfuscating
+from content_moderator.classifiers.wrappers.fallback import Fallback
+from content_moderator.classifiers.wrappers.health import Health
+from content_moderator.classifiers.wrappers.measuring import Measuring
+from content_moderator.classifiers.wrappers.near_copy_checker import NearCopyChecker
+from content_moderator.classifiers.wrappers.single_flight import SingleFlight
 from content_moderator.config.settings import Settings
 from content_moderator.domain.classification import Classifier, ClassifierIdentity
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.domain.explanation import Explainer
-from content_moderator.domain.policy import Policy
 from content_moderator.net.urls import checked_url
 from content_moderator.observability import metrics
 from content_moderator.text.chunks import collapse_white_space, parts_of
@@ -38,87 +37,93 @@ EMBEDDED_PART_BYTES: Final = 81_920
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ClassifierPipeline:
     """
     A classifier with all that is around it.
 
     Args:
-        classifier: The whole of it.
-        fresh: The same for callers who want no remembered answer.
-        unremembered: The same for callers whose texts must leave no trace.
-        memory: What is remembered; None if nothing is.
-        separate: Gives the same for one owner alone, who shares neither memory nor near copies with others.
-        parts: Tells in how many parts a cleaned text is scored: what it costs.
-        probed: Knows whether the chosen classifier, without its stand-in, can answer.
-        explainer: Takes scores apart, if a classifier in the line can.
-        names: Of the classifiers that may answer.
+        classifier: The outermost wrapper.
+        caches: The answer caches; None if nothing is stored.
+        health: Knows whether the chosen classifier, without its stand-in, can answer.
+        explainer: Explains scores, if a classifier in the pipeline can.
+        names: Names of the classifiers that may answer.
+        parts: Returns in how many parts a cleaned text is scored: what it counts for in rate limits.
     """
 
     classifier: Classifier
-    fresh: Classifier
-    unremembered: Classifier
-    memory: Memory | None
-    separate: Callable[[str], "Line"]
-    parts: Callable[[str], int]
-    probed: Probed
+    caches: AnswerCaches | None
+    health: Health
     explainer: Explainer | None
     names: tuple[str, ...]
+    parts: Callable[[str], int]
 
 
-def build_line(settings: Settings, classifier: Classifier | None = None) -> Line:
+def build_pipeline(
+    settings: Settings, classifier: Classifier | None = None, *, separate_caches: Collection[str] = ()
+) -> ClassifierPipeline:
     """
     Build the classifier that the settings name, and what they put around it.
 
     Args:
-        settings: What was configured.
+        settings: The settings of the service.
         classifier: Taken instead of the one that the settings name.
+        separate_caches: Tenants that have a cache of their own.
     Raises:
         ConfigurationError: See `build_classifier`; or the shared cache cannot be used.
     """
     chosen = build_classifier(settings) if classifier is None else classifier
-    remote = isinstance(chosen, Coalesced)
+    remote = isinstance(chosen, Batching)
     has_stand_in = remote and settings.classifier.on_unavailable == embedded.NAME
     stand_in = _embedded(settings) if has_stand_in else None
-    divide: Divide = _local_parts
+    split: Split = _local_parts
     if remote:
         # Some encoders put a space before the first word.
-        divide = partial(remote_parts, max_bytes=settings.classifier.config.max_tokens - 1)
-    probed = Probed(
+        split = partial(remote_parts, max_bytes=settings.classifier.config.max_tokens - 1)
+    health = Health(
         # A remote classifier measures each call to the server, retries and all.
-        _remote(settings, chosen, divide) if remote else Divided(Measured(chosen), divide),
+        _remote(settings, chosen, split) if remote else Chunking(Measuring(chosen), split),
         interval_seconds=settings.readiness.probe_interval_seconds,
         wait_seconds=settings.readiness.probe_wait_seconds,
         deadline_seconds=settings.classifier.deadline_seconds,
         has_stand_in=has_stand_in,
     )
-    asked: Classifier = probed
+    asked: Classifier = health
     if stand_in:
-        asked = WithFallback(probed, Divided(Measured(stand_in), _local_parts))
-    policy = settings.policy.build()
-    memories = Memories(settings, chosen.identity, _judge(settings, chosen, stand_in))
-
-    def line(owner: str = "") -> Line:
-        memory = memories.build(owner)
-        return Line(
-            classifier=_cached(settings, policy, asked, memory) if memory else asked,
-            fresh=Renewing(asked, memory) if memory else asked,
-            unremembered=asked,
-            memory=memory,
-            separate=line,
-            parts=lambda text: len(divide(text)),
-            probed=probed,
-            explainer=stand_in or (chosen if isinstance(chosen, Explainer) else None),
-            names=(chosen.identity.name, *([stand_in.identity.name] if stand_in else [])),
-        )
-
-    return line()
+        asked = Fallback(health, Chunking(Measuring(stand_in), _local_parts))
+    caches = None
+    if settings.cache.exact.enabled:
+        judge = _similarity_judge(settings, chosen, stand_in)
+        caches = AnswerCaches(settings, chosen.identity, judge, separate=separate_caches)
+    return ClassifierPipeline(
+        classifier=SingleFlight(
+            asked if caches is None else _caching(settings, asked, caches),
+            owner_of=(lambda _: "") if caches is None else caches.owner_of,
+            deadline_seconds=settings.classifier.deadline_seconds,
+        ),
+        caches=caches,
+        health=health,
+        explainer=stand_in or (chosen if isinstance(chosen, Explainer) else None),
+        names=(chosen.identity.name, *([stand_in.identity.name] if stand_in else [])),
+        parts=lambda text: len(split(text)),
+    )
 
 
-def _remote(settings: Settings, chosen: Classifier, divide: Divide) -> Classifier:
+def _remote(settings: Settings, chosen: Classifier, split: Split) -> Classifier:
     """Put around a remote classifier what it needs to read texts of any length and any spelling."""
-    divided = Divided(chosen, divide, on_divided=metrics.DIVIDED.inc)
+    chunking = Chunking(chosen, split, on_split=metrics.CHUNKED.inc)
     # The embedded one undoes disguises in its features.
-    return Viewed(divided) if settings.classifier.undo_disguises else divided
+    return Deobfuscating(chunking) if settings.classifier.undo_disguises else chunking
+
+
+def _caching(settings: Settings, asked: Classifier, caches: AnswerCaches) -> Caching:
+    policy = settings.policy.build()
+    checker = NearCopyChecker(
+        asked,
+        rate=settings.cache.similar.sample_rate,
+        decide=lambda answer: policy.judge(answer).decision,
+        deadline_seconds=settings.classifier.deadline_seconds,
+    )
+    return Caching(asked, caches, near_copies=settings.cache.similar.mode, checker=checker)
 
 
 def remote_parts(text: str, *, max_bytes: int) -> list[str]:
@@ -131,33 +136,16 @@ def _local_parts(text: str) -> list[str]:
     return parts_of(text, max_bytes=EMBEDDED_PART_BYTES)
 
 
-def _judge(
+def _similarity_judge(
     settings: Settings, chosen: Classifier, stand_in: EmbeddedClassifier | None
 ) -> EmbeddedClassifier | None:
     """Build what the guard asks whether two texts are alike; None if near copies are not looked for."""
     mode = settings.cache.similar.mode
     local = chosen if isinstance(chosen, EmbeddedClassifier) else None
     # What is inside this process never fails, so that nothing would ever be looked up instead.
-    if not settings.cache.exact.enabled or mode == "off" or (mode == "fallback" and local):
+    if mode == "off" or (mode == "fallback" and local):
         return None
     return local or stand_in or _embedded(settings)
-
-
-def _cached(settings: Settings, policy: Policy, asked: Classifier, memory: Memory) -> Cached:
-    sampler = Sampler(
-        asked,
-        rate=settings.cache.similar.sample_rate,
-        decide=lambda answer: policy.judge(answer).decision,
-        remember=lambda text, answer: memory.remember([(text, answer)]),
-        deadline_seconds=settings.classifier.deadline_seconds,
-    )
-    return Cached(
-        asked,
-        memory,
-        mode=settings.cache.similar.mode,
-        deadline_seconds=settings.classifier.deadline_seconds,
-        sampler=sampler,
-    )
 
 
 def build_classifier(settings: Settings) -> Classifier:
@@ -185,7 +173,7 @@ def _embedded(settings: Settings) -> EmbeddedClassifier:
 
 def _koala(settings: Settings) -> Classifier:
     chosen, upstream = settings.classifier, settings.classifier.config
-    protocol = PROTOCOLS[upstream.protocol]
+    protocol = WIRE_FORMATS[upstream.protocol]
     if not upstream.url:
         raise ConfigurationError("classifier.config.url: missing; classifier koala needs it")
     if protocol.needs_token and settings.bearer_token is None:
@@ -200,22 +188,22 @@ def _koala(settings: Settings) -> Classifier:
         require_https=upstream.require_https,
         credentials_in="BEARER_TOKEN",
     )
-    remote = KoalaClassifier(
+    remote = RemoteClassifier(
         with_path(url, protocol.path),
         token=settings.bearer_token,
         identity=ClassifierIdentity(koala.NAME, upstream.model, upstream.revision),
         connect_timeout_seconds=upstream.connect_timeout_seconds,
         max_reply_bytes=upstream.max_reply_bytes,
-        protocol=protocol,
+        wire_format=protocol,
         ca_file=upstream.ca_file,
     )
-    protected = Protected(
+    retrying = Retrying(
         remote,
         call_timeout_seconds=upstream.call_timeout_seconds,
         retries=chosen.retries,
-        breaker=Breaker(chosen.breaker),
+        breaker=CircuitBreaker(chosen.breaker),
     )
-    return Coalesced(protected, deadline_seconds=chosen.deadline_seconds, settings=chosen.coalescing)
+    return Batching(retrying, settings=chosen.batching)
 
 
 def with_path(url: str, path: str | None) -> str:

@@ -4,17 +4,19 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from content_moderator.classifiers.pipeline import build_line
+from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.cli.errors import plain_errors
 from content_moderator.cli.tenant import policy_of, tenant_option
 from content_moderator.config.loader import load_settings
+from content_moderator.domain.call_context import CallContext
+from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.explanation import Explanation
 from content_moderator.domain.moderator import Moderator
-from content_moderator.domain.policy import Reason, Verdict
+from content_moderator.domain.verdict import Reason, Verdict
 from content_moderator.text.normalization import is_unicode
 
 BAR_WIDTH: Final = 20
@@ -39,10 +41,11 @@ def classify(text: str | None, as_json: bool, explain: bool, tenant: str | None)
         raise click.UsageError(
             f"the text has {len(text)} characters; http.max_text_chars is {settings.http.max_text_chars}"
         )
-    line = build_line(settings)
-    moderator = Moderator(line.classifier, policy_of(settings, tenant), line.explainer)
-    [verdict] = moderator.moderate([text])
-    answer = _as_dict(verdict)
+    pipeline = build_pipeline(settings)
+    moderator = Moderator(pipeline.classifier, policy_of(settings, tenant), pipeline.explainer)
+    context = CallContext(Deadline.after(settings.classifier.deadline_seconds))
+    [verdict] = moderator.moderate([text], context)
+    answer = verdict.as_dict()
     lines = _as_bars(verdict)
     if explain:
         explanation = moderator.explain(text, verdict)
@@ -60,25 +63,6 @@ def _standard_input() -> str:
         return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:
         raise click.UsageError(f"standard input is not UTF-8 (byte {error.start})") from error
-
-
-def _as_dict(verdict: Verdict) -> dict[str, Any]:
-    classification = verdict.classification
-    return {
-        "labels": [dataclasses.asdict(each) for each in classification.ranked],
-        "flagged": verdict.flagged,
-        "decision": verdict.decision,
-        "reasons": [_as_reason(reason) for reason in verdict.reasons],
-        "language": dataclasses.asdict(verdict.language),
-        "policy": {"name": verdict.policy.name, "version": verdict.policy.version},
-        "classifier": classification.classifier.as_dict(),
-        "degraded": classification.degraded,
-    }
-
-
-def _as_reason(reason: Reason) -> dict[str, Any]:
-    values = {"rule": reason.rule} | dataclasses.asdict(reason)
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _because(reason: Reason) -> str:

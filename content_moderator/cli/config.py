@@ -10,11 +10,11 @@ from typing import Final
 
 import click
 
-from content_moderator.access.api_keys import Keyring
-from content_moderator.access.authenticator import build_gate
-from content_moderator.access.rate_limits import build_limiter
+from content_moderator.access.api_keys import ApiKeys
+from content_moderator.access.authenticator import build_authenticator
+from content_moderator.access.rate_limits import build_rate_limiter
 from content_moderator.access.tenants import Tenants, load_tenants
-from content_moderator.classifiers.pipeline import build_line
+from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.cli.errors import plain_errors
 from content_moderator.config.atomic_file import replacing
 from content_moderator.config.loader import (
@@ -26,7 +26,7 @@ from content_moderator.config.loader import (
 )
 from content_moderator.config.settings import SECRETS, Settings
 from content_moderator.observability.audit import build_audit
-from content_moderator.server.reload_status import ReloadWord, reload_word
+from content_moderator.server.reload_status import ReloadStatus, read_reload_status
 
 RELOAD_SECONDS: Final = 60
 """More than two checks may take (see gunicorn.conf.py): one may be under way."""
@@ -49,10 +49,10 @@ def check(freeze: Path | None) -> None:
     settings = load_settings()
     for warning in warnings_of(settings):
         click.echo(f"Warning: {warning}", err=True)
-    line = build_line(settings)
-    build_gate(settings.auth)
+    line = build_pipeline(settings)
+    build_authenticator(settings.auth)
     tenants = load_tenants(settings)
-    build_limiter(settings.limits, settings.limits_password)
+    build_rate_limiter(settings.limits, settings.limits_password)
     build_audit(settings.audit, settings.audit_secret)
     if freeze is not None:
         try:
@@ -74,7 +74,7 @@ def _with_frozen_keys(settings: Settings, freeze: Path) -> Settings:
     auth = settings.auth
     if auth.mode in {"api_key", "any"} and auth.keys_file is not None:
         copy = freeze / "keys.json"
-        Keyring.load(Path(auth.keys_file)).save(copy)
+        ApiKeys.load(Path(auth.keys_file)).save(copy)
         auth = dataclasses.replace(auth, keys_file=str(copy.absolute()))
     if auth.mode in {"jwt", "any"} and auth.jwt.public_key_file is not None:
         copy = freeze / "jwt.pem"
@@ -82,7 +82,7 @@ def _with_frozen_keys(settings: Settings, freeze: Path) -> Settings:
             fresh.write_bytes(Path(auth.jwt.public_key_file).read_bytes())
         jwt = dataclasses.replace(auth.jwt, public_key_file=str(copy.absolute()))
         auth = dataclasses.replace(auth, jwt=jwt)
-        build_gate(auth)
+        build_authenticator(auth)
     return dataclasses.replace(settings, auth=auth)
 
 
@@ -107,7 +107,7 @@ def reload(pid: int | None) -> None:
     asked = time.monotonic()
     os.kill(before["pid"], signal.SIGHUP)
     # One that was under way already may have read a file before it was changed.
-    while (word := reload_word(str(folder))) and word["begun"] < asked:
+    while (word := read_reload_status(str(folder))) and word["begun"] < asked:
         if time.monotonic() > asked + RELOAD_SECONDS:
             raise click.ClickException(f"process {before['pid']} did not answer in {RELOAD_SECONDS} seconds")
         time.sleep(0.1)
@@ -118,13 +118,13 @@ def reload(pid: int | None) -> None:
     click.echo(f"ok: process {before['pid']} has new workers")
 
 
-def _running(pid: int | None) -> tuple[Path, ReloadWord]:
+def _running(pid: int | None) -> tuple[Path, ReloadStatus]:
     """Find the folder of the running service, and what it says of its last reload."""
     named = os.environ.get("MODERATOR_RUN_PARENT")
     parents = dict.fromkeys(filter(None, (named, "/dev/shm", tempfile.gettempdir())))  # noqa: S108
     folders = (folder for parent in parents for folder in Path(parent).glob("content-moderator-*"))
     # Only one's own: anybody may put a folder there that names some other process.
-    said = [(folder, reload_word(str(folder))) for folder in folders if _is_own(folder)]
+    said = [(folder, read_reload_status(str(folder))) for folder in folders if _is_own(folder)]
     found = [
         (folder, word) for folder, word in said if word and pid in {None, word["pid"]} and _lives(word["pid"])
     ]

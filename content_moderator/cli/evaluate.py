@@ -12,14 +12,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from content_moderator.classifiers.pipeline import build_line
+from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.cli.errors import plain_errors
 from content_moderator.cli.rows import good_rows, refuse_the_input, row_options
 from content_moderator.cli.tenant import policy_of, tenant_option
 from content_moderator.config.extras import extra
 from content_moderator.config.loader import load_settings
+from content_moderator.domain.call_context import CacheMode, CallContext
+from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.moderator import Moderator
-from content_moderator.domain.policy import RULE_NAMES, Verdict
+from content_moderator.domain.verdict import RULE_NAMES, Verdict
 from content_moderator.offline.evaluation.labelled import LabelledRow, harmful
 
 if TYPE_CHECKING:
@@ -86,10 +88,10 @@ def evaluate(  # noqa: PLR0917  (click passes them by name)
     if not good:
         raise click.UsageError("there are no rows")
     settings = load_settings()
-    line = build_line(settings)
-    identity = line.classifier.identity
+    pipeline = build_pipeline(settings)
+    identity = pipeline.classifier.identity
     policy = policy_of(settings, tenant)
-    verdicts = _judge(Moderator(line.unremembered, policy), good)
+    verdicts = _judge(Moderator(pipeline.classifier, policy), good, settings.classifier.deadline_seconds)
     if any(verdict.classification.degraded for verdict in verdicts):
         raise click.ClickException("a stand-in answered some rows; set classifier.on_unavailable to error")
     found = list(reports(good, verdicts, policy.rules[identity.name]))
@@ -136,13 +138,17 @@ def _wrong(rows: Sequence[LabelledRow], verdicts: Sequence[Verdict]) -> Iterator
         yield orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _judge(moderator: Moderator, rows: Sequence[LabelledRow]) -> list[Verdict]:
+def _judge(moderator: Moderator, rows: Sequence[LabelledRow], deadline_seconds: float) -> list[Verdict]:
+    """Judge all rows by what the classifier itself says: nothing comes from the cache."""
     starts = range(0, len(rows), BATCH_ROWS)
     progress = track(starts, "judging", console=Console(stderr=True), transient=True)
     return [
         verdict
         for start in progress
-        for verdict in moderator.moderate([row.text for row in rows[start : start + BATCH_ROWS]])
+        for verdict in moderator.moderate(
+            [row.text for row in rows[start : start + BATCH_ROWS]],
+            CallContext(Deadline.after(deadline_seconds), CacheMode.BYPASS),
+        )
     ]
 
 

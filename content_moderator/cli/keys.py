@@ -12,10 +12,11 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from content_moderator.access.api_key import SCOPES, Scope, make_key
-from content_moderator.access.api_keys import TENANT, Keyring
+from content_moderator.access.api_key import make_key
+from content_moderator.access.api_keys import TENANT, ApiKeys
 from content_moderator.cli.errors import plain_errors
 from content_moderator.config.loader import load_settings
+from content_moderator.domain.caller import SCOPES, Scope
 
 
 @click.group()
@@ -42,7 +43,7 @@ def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
     path = _path()
     secret, key = make_key(tenant, sorted(set(scopes)), created=f"{datetime.now(UTC):%Y-%m-%d}")
     with _alone(path):
-        keyring = Keyring.load(path) if path.exists() else Keyring([])
+        keyring = ApiKeys.load(path) if path.exists() else ApiKeys([])
         keyring.add(key)
         keyring.save(path)
     click.echo(secret)
@@ -56,7 +57,7 @@ def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
 def show() -> None:
     """List the keys; they themselves are known to nobody."""
     table = Table("id", Column("tenant", overflow="fold"), "scopes", "created", "")
-    for key in Keyring.load(_path()).keys.values():
+    for key in ApiKeys.load(_path()).keys.values():
         state = "revoked" if key.revoked else ""
         table.add_row(key.id, key.tenant, " ".join(key.scopes), key.created, state)
     # A tenant may be called [bold] or :smile:, and is shown so.
@@ -70,7 +71,7 @@ def revoke(identity: str) -> None:
     """Let the key of this ID be good no longer."""
     path = _path()
     with _alone(path):
-        keyring = Keyring.load(path)
+        keyring = ApiKeys.load(path)
         try:
             keyring.revoke(identity)
         except KeyError as error:

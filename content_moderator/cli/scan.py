@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from content_moderator.classifiers.pipeline import build_line
+from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.cli.errors import plain_errors, told
 from content_moderator.cli.tenant import policy_of, tenant_option
 from content_moderator.config.loader import load_settings
@@ -106,7 +106,7 @@ def scan(  # noqa: PLR0917  (click passes them by name)
     encoding = known_encoding(encoding) if encoding else None
     job = Job(output, form or form_of(source), text_field, keep, encoding, batch, patience)
     settings = _for_batches(load_settings())
-    line = build_line(settings)
+    pipeline = build_pipeline(settings)
     with _opened(source) as stream:
         check_apart(job, stream)
     if restart:
@@ -114,8 +114,9 @@ def scan(  # noqa: PLR0917  (click passes them by name)
     policy = policy_of(settings, tenant)
     work = Scan(
         job,
-        Moderator(line.classifier, policy, deadline_seconds=settings.classifier.deadline_seconds),
-        terms=_terms(line.classifier.identity, policy),
+        Moderator(pipeline.classifier, policy),
+        deadline_seconds=settings.classifier.deadline_seconds,
+        terms=_terms(pipeline.classifier.identity, policy),
         max_chars=settings.http.max_text_chars,
     )
     console = Console(stderr=True)
@@ -155,7 +156,7 @@ def _for_batches(settings: Settings) -> Settings:
     chosen = dataclasses.replace(
         chosen,
         deadline_seconds=max(chosen.deadline_seconds, DEADLINE_SECONDS),
-        coalescing=dataclasses.replace(chosen.coalescing, max_waiting=MAX_WAITING),
+        batching=dataclasses.replace(chosen.batching, max_waiting=MAX_WAITING),
     )
     return dataclasses.replace(settings, classifier=chosen)
 

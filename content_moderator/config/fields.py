@@ -7,7 +7,8 @@ from typing import Any, Final, get_type_hints
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from content_moderator.domain.policy import RULE_NAMES, Rule
+from content_moderator.domain.policy import Rule
+from content_moderator.domain.verdict import RULE_NAMES
 from content_moderator.text.terms import pattern_of
 
 
@@ -135,7 +136,7 @@ def schema_of(target: type) -> Schema:
     hints = get_type_hints(target)
     members: dict[str, Any] = {"target": target}
     for each in dataclasses.fields(target):
-        if each.metadata.get("secret"):
+        if each.metadata.get("secret") or not each.metadata.get("read", True):
             continue
         kind = each.metadata.get("kind")
         members[each.name] = kind or fields.Nested(schema_of(hints[each.name]))

@@ -8,7 +8,7 @@ overrides one key. Secrets come only from variables, or from files that ``<NAME>
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,9 @@ from content_moderator.domain.errors import ConfigurationError
 
 PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"
+
+RENAMED: Final = {("classifier", "coalescing"): ("classifier", "batching")}
+"""Keys that had another name in the release before: read under the old one too, with a warning."""
 
 DEFAULTS: Final = Path(__file__).parent / "defaults"
 """The copies of config/ and gunicorn.conf.py that the package carries."""
@@ -47,7 +50,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     environ = os.environ if environ is None else environ
     schema = schema_of(Settings)
-    layers = [*_file_layers(environ), *_variable_layers(environ, schema)]
+    warnings: list[str] = []
+    layers = [*_file_layers(environ, warnings), *_variable_layers(environ, schema, warnings)]
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = merge(merged, layer.values)
@@ -58,21 +62,21 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     secrets: dict[str, Any] = {
         name: _secret(name.upper(), environ, min_chars=min_chars) for name, min_chars in SECRETS.items()
     }
-    return dataclasses.replace(settings, **secrets)
+    return dataclasses.replace(settings, warnings=tuple(warnings), **secrets)
 
 
 def warnings_of(settings: Settings) -> list[str]:
     """Say what is set soundly and yet may not be meant, one sentence each."""
     if settings.bearer_token is not None and settings.classifier.name == "embedded":
         needless = "BEARER_TOKEN is set, but the embedded classifier answers and needs none"
-        return [f"{needless}; MODERATOR__CLASSIFIER__NAME=koala asks the remote model"]
-    return []
+        return [*settings.warnings, f"{needless}; MODERATOR__CLASSIFIER__NAME=koala asks the remote model"]
+    return list(settings.warnings)
 
 
 def dump_settings(settings: Settings) -> str:
     """Write *settings* as YAML that `load_settings` reads back; secrets are left out."""
     values = dataclasses.asdict(settings)
-    for name in SECRETS:
+    for name in (*SECRETS, "warnings"):
         del values[name]
     return dump(values)
 
@@ -85,9 +89,9 @@ def config_directory(environ: Mapping[str, str]) -> Path:
     return local if (local / MAIN_FILE).is_file() else DEFAULTS / "config"
 
 
-def _file_layers(environ: Mapping[str, str]) -> Iterator[_Layer]:
+def _file_layers(environ: Mapping[str, str], warnings: list[str]) -> Iterator[_Layer]:
     directory = config_directory(environ)
-    yield _read(directory / MAIN_FILE)
+    yield _read(directory / MAIN_FILE, warnings)
     if environment := environ.get("MODERATOR_ENVIRONMENT"):
         known = sorted(path.stem for path in (directory / "environments").glob("*.yml"))
         if environment not in known:
@@ -96,17 +100,46 @@ def _file_layers(environ: Mapping[str, str]) -> Iterator[_Layer]:
                 f"MODERATOR_ENVIRONMENT: no file for {environment!r} in {directory}/environments"
                 f" (there are: {options})"
             )
-        yield _read(directory / "environments" / f"{environment}.yml")
+        yield _read(directory / "environments" / f"{environment}.yml", warnings)
 
 
-def _read(path: Path) -> _Layer:
-    return _Layer(str(path), parse_mapping(read_text(path), path, "sections"))
+def _read(path: Path, warnings: list[str]) -> _Layer:
+    values = parse_mapping(read_text(path), path, "sections")
+    for old, new in RENAMED.items():
+        values = _with_new_name(values, old, new, str(path), warnings)
+    return _Layer(str(path), values)
 
 
-def _variable_layers(environ: Mapping[str, str], schema: Schema) -> Iterator[_Layer]:
+def _with_new_name(
+    values: dict[str, Any], old: Sequence[str], new: Sequence[str], origin: str, warnings: list[str]
+) -> dict[str, Any]:
+    """Move the value at the path *old*, if there is one, to the path *new*; both are in the same section."""
+    section: Any = values
+    for part in old[:-1]:
+        section = section.get(part) if isinstance(section, dict) else None
+    if not isinstance(section, dict) or old[-1] not in section:
+        return values
+    warnings.append(_renamed(old, new, origin))
+    if new[-1] in section:
+        raise ConfigurationError(
+            f"{'.'.join(old)}: also set as {'.'.join(new)}, its new name (from {origin})"
+        )
+    section[new[-1]] = section.pop(old[-1])
+    return values
+
+
+def _renamed(old: Sequence[str], new: Sequence[str], origin: str) -> str:
+    return f"{'.'.join(old)} is now {'.'.join(new)}; the next release no longer reads the old name (from {origin})"
+
+
+def _variable_layers(environ: Mapping[str, str], schema: Schema, warnings: list[str]) -> Iterator[_Layer]:
     for name in sorted(environ):
         if name.startswith(PREFIX):
             path = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
+            for old, new in RENAMED.items():
+                if tuple(path[: len(old)]) == old:
+                    path[: len(old)] = new
+                    warnings.append(_renamed(old, new, name))
             if path[0] == "policy" and path[1:2] != ["terms"]:
                 path[2:3] = [label.upper() for label in path[2:3]]
             value: Any = _variable_value(environ[name], path, schema, name)

@@ -5,113 +5,112 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from content_moderator.config import fields as declaration
+from content_moderator.config import fields
+from content_moderator.domain.action import Action
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.domain.policy import DEFAULT_POLICY, OtherLanguages, Policy, Rule
-from content_moderator.text.terms import TermAction, Terms, term_lines
+from content_moderator.text.terms import Terms, term_lines
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
     """``classifier.config``: where the remote classifier is and how far it is trusted."""
 
-    url: str | None = declaration.text(
-        "https://router.huggingface.co/hf-inference/models/KoalaAI/Text-Moderation"
-    )
-    model: str = declaration.text("KoalaAI/Text-Moderation")
-    revision: str = declaration.text("838ade0edb66dcffc5532d08ff6ed5c899abfb5c")
-    protocol: Literal["hf", "tei", "infinity"] = declaration.text("hf", "hf", "tei", "infinity")
-    connect_timeout_seconds: float = declaration.number(3.0, low=0.05, high=60)
-    call_timeout_seconds: float = declaration.number(6.0, low=0.05, high=300)
-    max_reply_bytes: int = declaration.integer(1_048_576, low=1024, high=67_108_864)
-    max_tokens: int = declaration.integer(510, low=32, high=100_000)
-    require_https: bool = declaration.flag(False)
-    ca_file: str | None = declaration.text(None)
+    url: str | None = fields.text("https://router.huggingface.co/hf-inference/models/KoalaAI/Text-Moderation")
+    model: str = fields.text("KoalaAI/Text-Moderation")
+    revision: str = fields.text("838ade0edb66dcffc5532d08ff6ed5c899abfb5c")
+    protocol: Literal["hf", "tei", "infinity"] = fields.text("hf", "hf", "tei", "infinity")
+    connect_timeout_seconds: float = fields.number(3.0, low=0.05, high=60)
+    call_timeout_seconds: float = fields.number(6.0, low=0.05, high=300)
+    max_reply_bytes: int = fields.integer(1_048_576, low=1024, high=67_108_864)
+    max_tokens: int = fields.integer(510, low=32, high=100_000)
+    require_https: bool = fields.flag(False)
+    ca_file: str | None = fields.text(None)
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySettings:
     """``classifier.retries``: how often a failed call is made again."""
 
-    max_attempts: int = declaration.integer(3, low=1, high=10)
-    first_delay_seconds: float = declaration.number(0.1, low=0.0, high=60)
-    max_delay_seconds: float = declaration.number(2.0, low=0.0, high=60)
-    budget_ratio: float = declaration.number(0.2, low=0.0, high=1)
-    budget_floor: int = declaration.integer(3, low=0, high=1000)
+    max_attempts: int = fields.integer(3, low=1, high=10)
+    first_delay_seconds: float = fields.number(0.1, low=0.0, high=60)
+    max_delay_seconds: float = fields.number(2.0, low=0.0, high=60)
+    budget_ratio: float = fields.number(0.2, low=0.0, high=1)
+    budget_floor: int = fields.integer(3, low=0, high=1000)
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
     """``classifier.breaker``: when a failing classifier is left alone."""
 
-    window_seconds: float = declaration.number(10.0, low=1, high=3600)
-    min_calls: int = declaration.integer(20, low=1, high=100_000)
-    failure_rate: float = declaration.number(0.5, low=0.01, high=1)
-    slow_call_seconds: float = declaration.number(5.0, low=0.01, high=300)
-    slow_rate: float = declaration.number(0.8, low=0.01, high=1)
-    open_seconds: float = declaration.number(5.0, low=0.1, high=3600)
+    window_seconds: float = fields.number(10.0, low=1, high=3600)
+    min_calls: int = fields.integer(20, low=1, high=100_000)
+    failure_rate: float = fields.number(0.5, low=0.01, high=1)
+    slow_call_seconds: float = fields.number(5.0, low=0.01, high=300)
+    slow_rate: float = fields.number(0.8, low=0.01, high=1)
+    open_seconds: float = fields.number(5.0, low=0.1, high=3600)
 
 
 @dataclass(frozen=True, slots=True)
-class CoalescingSettings:
-    """``classifier.coalescing``: how waiting texts share calls."""
+class BatchingSettings:
+    """``classifier.batching``: how texts that wait share calls."""
 
-    max_in_flight: int = declaration.integer(16, low=1, high=256)
-    max_batch: int = declaration.integer(32, low=1, high=1024)
-    max_batch_tokens: int = declaration.integer(2048, low=1, high=10_000_000)
-    max_waiting: int = declaration.integer(128, low=1, high=100_000)
+    max_in_flight: int = fields.integer(16, low=1, high=256)
+    max_batch: int = fields.integer(32, low=1, high=1024)
+    max_batch_tokens: int = fields.integer(2048, low=1, high=10_000_000)
+    max_waiting: int = fields.integer(128, low=1, high=100_000)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierSettings:
     """``classifier``: who scores the texts, and within which time."""
 
-    name: str = declaration.text("embedded")
-    model_path: str | None = declaration.text(None)
-    deadline_seconds: float = declaration.number(8.0, low=0.1, high=300)
-    on_unavailable: Literal["error", "embedded"] = declaration.text("error", "error", "embedded")
-    undo_disguises: bool = declaration.flag(True)
-    second_opinion: bool = declaration.flag(True)
+    name: str = fields.text("embedded")
+    model_path: str | None = fields.text(None)
+    deadline_seconds: float = fields.number(8.0, low=0.1, high=300)
+    on_unavailable: Literal["error", "embedded"] = fields.text("error", "error", "embedded")
+    undo_disguises: bool = fields.flag(True)
+    second_opinion: bool = fields.flag(True)
     config: UpstreamSettings = field(default_factory=UpstreamSettings)
     retries: RetrySettings = field(default_factory=RetrySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
-    coalescing: CoalescingSettings = field(default_factory=CoalescingSettings)
+    batching: BatchingSettings = field(default_factory=BatchingSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class ExactCacheSettings:
     """``cache.exact``: what each worker remembers."""
 
-    enabled: bool = declaration.flag(True)
-    ttl_seconds: float = declaration.number(3600.0, low=1, high=31_536_000)
-    max_entries: int = declaration.integer(100_000, low=1, high=100_000_000)
-    max_bytes: int = declaration.integer(67_108_864, low=65_536, high=1_099_511_627_776)
+    enabled: bool = fields.flag(True)
+    ttl_seconds: float = fields.number(3600.0, low=1, high=31_536_000)
+    max_entries: int = fields.integer(100_000, low=1, high=100_000_000)
+    max_bytes: int = fields.integer(67_108_864, low=65_536, high=1_099_511_627_776)
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarCacheSettings:
     """``cache.similar``: when the answer about one text may serve for another."""
 
-    mode: Literal["off", "fallback", "on"] = declaration.text("fallback", "off", "fallback", "on")
-    max_edits: int = declaration.integer(8, low=1, high=16)
-    max_ratio: float = declaration.number(0.15, low=0.01, high=0.5)
-    min_chars: int = declaration.integer(16, low=8, high=10_000)
-    max_chars: int = declaration.integer(2000, low=8, high=20_000)
-    max_candidates: int = declaration.integer(150, low=1, high=100_000)
-    guard_delta: float = declaration.number(0.25, low=0.0, high=1)
-    guard_digits: bool = declaration.flag(False)
-    sample_rate: float = declaration.number(0.02, low=0.0, high=1)
+    mode: Literal["off", "fallback", "on"] = fields.text("fallback", "off", "fallback", "on")
+    max_edits: int = fields.integer(8, low=1, high=16)
+    max_ratio: float = fields.number(0.15, low=0.01, high=0.5)
+    min_chars: int = fields.integer(16, low=8, high=10_000)
+    max_chars: int = fields.integer(2000, low=8, high=20_000)
+    max_candidates: int = fields.integer(150, low=1, high=100_000)
+    guard_delta: float = fields.number(0.25, low=0.0, high=1)
+    guard_digits: bool = fields.flag(False)
+    sample_rate: float = fields.number(0.02, low=0.0, high=1)
 
 
 @dataclass(frozen=True, slots=True)
 class SharedCacheSettings:
     """``cache.shared``: a Valkey or Redis server that several workers and machines share."""
 
-    url: str | None = declaration.text(None)
-    timeout_seconds: float = declaration.number(0.05, low=0.001, high=10)
-    pause_seconds: float = declaration.number(1.0, low=0.01, high=3600)
-    max_connections: int = declaration.integer(16, low=1, high=1024)
-    lease_seconds: float = declaration.number(2.0, low=0.0, high=60)
+    url: str | None = fields.text(None)
+    timeout_seconds: float = fields.number(0.05, low=0.001, high=10)
+    pause_seconds: float = fields.number(1.0, low=0.01, high=3600)
+    max_connections: int = fields.integer(16, low=1, high=1024)
+    lease_seconds: float = fields.number(2.0, low=0.0, high=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +126,14 @@ class CacheSettings:
 class TermSettings:
     """``policy.terms``: what is decided by the text itself."""
 
-    block: Sequence[str] = declaration.terms()
-    review: Sequence[str] = declaration.terms()
-    allow: Sequence[str] = declaration.terms()
-    block_file: str | None = declaration.text(None)
-    review_file: str | None = declaration.text(None)
-    allow_file: str | None = declaration.text(None)
+    block: Sequence[str] = fields.terms()
+    review: Sequence[str] = fields.terms()
+    allow: Sequence[str] = fields.terms()
+    block_file: str | None = fields.text(None)
+    review_file: str | None = fields.text(None)
+    allow_file: str | None = fields.text(None)
 
-    def listed(self) -> dict[TermAction, list[str]]:
+    def listed(self) -> dict[Action, list[str]]:
         """
         Return the terms of the settings and of the files that they name.
 
@@ -142,9 +141,11 @@ class TermSettings:
             ConfigurationError: A file cannot be read, or has lines that are no terms; it names all of them.
         """
         return {
-            "block": [*self.block, *term_lines(self.block_file, "policy.terms.block_file")],
-            "review": [*self.review, *term_lines(self.review_file, "policy.terms.review_file")],
-            "allow": [*self.allow, *term_lines(self.allow_file, "policy.terms.allow_file")],
+            Action(name): [
+                *getattr(self, name),
+                *term_lines(getattr(self, f"{name}_file"), f"policy.terms.{name}_file"),
+            ]
+            for name in ("block", "review", "allow")
         }
 
 
@@ -156,16 +157,16 @@ USUAL_FOR_OTHER_LANGUAGES: Final[Mapping[str, OtherLanguages]] = {"embedded": "r
 class PolicySettings:
     """``policy``: for each classifier, the thresholds from which a score has consequences; and terms."""
 
-    embedded: Mapping[str, Rule] = declaration.policy(
+    embedded: Mapping[str, Rule] = fields.policy(
         S=(0.51, 0.95), H=(0.51, None), V=(0.55, None), HR=(0.47, None), SH=(0.4, None),
         S3=(0.25, None), H2=(0.42, None), V2=(0.18, None), ANY=(0.73, None),
     )  # fmt: skip
-    koala: Mapping[str, Rule] = declaration.policy(
+    koala: Mapping[str, Rule] = fields.policy(
         S=(0.3, 0.7), H=(0.3, 0.7), V=(0.3, 0.8), HR=(0.3, 0.8), SH=(0.2, 0.8),
         S3=(0.1, 0.5), H2=(0.1, 0.5), V2=(0.2, 0.7), ANY=(0.6, None),
     )  # fmt: skip
 
-    other_languages: OtherLanguages | None = declaration.text(  # noqa: RUF009  (a field, as all of them)
+    other_languages: OtherLanguages | None = fields.text(  # noqa: RUF009  (a field, as all of them)
         None, "review", "judge", "allow", "refuse"
     )
     terms: TermSettings = field(default_factory=TermSettings)
@@ -190,39 +191,40 @@ class PolicySettings:
 class HttpSettings:
     """``http``: what a request may be."""
 
-    max_body_bytes: int = declaration.integer(1_048_576, low=1024, high=67_108_864)
-    max_text_chars: int = declaration.integer(20_480, low=1, high=1_000_000)
-    long_texts: Literal["divide", "refuse"] = declaration.text("divide", "divide", "refuse")
-    max_batch_texts: int = declaration.integer(100, low=1, high=10_000)
-    compress: bool = declaration.flag(True)
-    cors_origins: Sequence[str] = declaration.origins()
-    trusted_proxies: int = declaration.integer(0, low=0, high=10)
+    max_body_bytes: int = fields.integer(1_048_576, low=1024, high=67_108_864)
+    max_text_chars: int = fields.integer(20_480, low=1, high=1_000_000)
+    long_texts: Literal["divide", "refuse"] = fields.text("divide", "divide", "refuse")
+    max_batch_texts: int = fields.integer(100, low=1, high=10_000)
+    compress: bool = fields.flag(True)
+    cors_origins: Sequence[str] = fields.origins()
+    trusted_proxies: int = fields.integer(0, low=0, high=10)
+    fast_path: bool = fields.flag(True)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
     """``auth.jwt``: what a token of an identity provider must be."""
 
-    issuer: str | None = declaration.text(None)
-    audience: str | None = declaration.text(None)
-    algorithms: Sequence[str] = declaration.choices("RS256", "ES256", "EdDSA")
-    public_key_file: str | None = declaration.text(None)
-    jwks_url: str | None = declaration.text(None)
-    jwks_max_age_seconds: float = declaration.number(3600.0, low=10, high=86_400)
-    jwks_pause_seconds: float = declaration.number(30.0, low=1, high=3600)
-    timeout_seconds: float = declaration.number(3.0, low=0.05, high=60)
-    leeway_seconds: float = declaration.number(30.0, low=0, high=300)
-    tenant_claim: str = declaration.text("sub")
-    scope_prefix: str | None = declaration.text(None)
+    issuer: str | None = fields.text(None)
+    audience: str | None = fields.text(None)
+    algorithms: Sequence[str] = fields.choices("RS256", "ES256", "EdDSA")
+    public_key_file: str | None = fields.text(None)
+    jwks_url: str | None = fields.text(None)
+    jwks_max_age_seconds: float = fields.number(3600.0, low=10, high=86_400)
+    jwks_pause_seconds: float = fields.number(30.0, low=1, high=3600)
+    timeout_seconds: float = fields.number(3.0, low=0.05, high=60)
+    leeway_seconds: float = fields.number(30.0, low=0, high=300)
+    tenant_claim: str = fields.text("sub")
+    scope_prefix: str | None = fields.text(None)
 
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
     """``auth``: who may ask."""
 
-    mode: Literal["none", "api_key", "jwt", "any"] = declaration.text("none", "none", "api_key", "jwt", "any")
-    keys_file: str | None = declaration.text(None)
-    required: bool = declaration.flag(False)
+    mode: Literal["none", "api_key", "jwt", "any"] = fields.text("none", "none", "api_key", "jwt", "any")
+    keys_file: str | None = fields.text(None)
+    required: bool = fields.flag(False)
     jwt: TokenSettings = field(default_factory=TokenSettings)
 
 
@@ -230,46 +232,46 @@ class AuthSettings:
 class TenantsSettings:
     """``tenants``: what is special for some of those who ask."""
 
-    file: str | None = declaration.text(None)
+    file: str | None = fields.text(None)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsSettings:
     """``limits``: how much one of those who ask may ask for in a time."""
 
-    rate: str | None = declaration.text(None)
-    by: Literal["tenant", "key", "address"] = declaration.text("tenant", "tenant", "key", "address")
-    url: str | None = declaration.text(None)
-    timeout_seconds: float = declaration.number(0.05, low=0.001, high=10)
-    pause_seconds: float = declaration.number(1.0, low=0.01, high=3600)
-    max_connections: int = declaration.integer(16, low=1, high=1024)
+    rate: str | None = fields.text(None)
+    by: Literal["tenant", "key", "address"] = fields.text("tenant", "tenant", "key", "address")
+    url: str | None = fields.text(None)
+    timeout_seconds: float = fields.number(0.05, low=0.001, high=10)
+    pause_seconds: float = fields.number(1.0, low=0.01, high=3600)
+    max_connections: int = fields.integer(16, low=1, high=1024)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
     """``audit``: what is kept of each decision."""
 
-    file: str | None = declaration.text(None)
+    file: str | None = fields.text(None)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessSettings:
     """``readiness``: how /readyz finds out whether a remote classifier can answer."""
 
-    probe_interval_seconds: float = declaration.number(5.0, low=0.1, high=3600)
-    probe_wait_seconds: float = declaration.number(1.0, low=0.0, high=30)
-    probe_at_start: bool = declaration.flag(True)
+    probe_interval_seconds: float = fields.number(5.0, low=0.1, high=3600)
+    probe_wait_seconds: float = fields.number(1.0, low=0.0, high=30)
+    probe_at_start: bool = fields.flag(True)
 
 
 @dataclass(frozen=True, slots=True)
 class LoggingSettings:
     """``logging``: what is written to standard output."""
 
-    level: Literal["debug", "info", "warning", "error"] = declaration.text(
+    level: Literal["debug", "info", "warning", "error"] = fields.text(
         "info", "debug", "info", "warning", "error"
     )
-    format: Literal["json", "console"] = declaration.text("json", "json", "console")
-    requests: bool = declaration.flag(True)
+    format: Literal["json", "console"] = fields.text("json", "json", "console")
+    requests: bool = fields.flag(True)
 
 
 class Secret:
@@ -302,6 +304,8 @@ class Settings:
     audit: AuditSettings = field(default_factory=AuditSettings)
     readiness: ReadinessSettings = field(default_factory=ReadinessSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    # Sentences about what was read: keys under an old name, say.
+    warnings: Sequence[str] = field(default=(), metadata={"read": False})
     bearer_token: Secret | None = field(default=None, metadata={"secret": True})
     cache_password: Secret | None = field(default=None, metadata={"secret": True})
     limits_password: Secret | None = field(default=None, metadata={"secret": True})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, NoReturn, Protocol, TypeGuard
 
-from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.errors import BadReplyError, ClassifierError
 from content_moderator.domain.label import HARMS, Label
 from content_moderator.text.language import Language
@@ -152,6 +152,14 @@ def succeeded(outcomes: Sequence[Outcome]) -> list[Classification]:
     return found
 
 
+def failure_of_all(outcomes: Sequence[Outcome]) -> ClassifierError | None:
+    """Return the error if the same one concerns every text: the call failed as a whole; else None."""
+    first = outcomes[0] if outcomes else None
+    if isinstance(first, ClassifierError) and all(each is first for each in outcomes):
+        return first
+    return None
+
+
 def raise_copy(error: ClassifierError) -> NoReturn:
     """Raise a copy: several threads may have the same error, and raising writes into it."""
     raise copy.copy(error) from error.__cause__
@@ -168,42 +176,26 @@ def is_probability(value: object) -> TypeGuard[float]:
 
 
 class Classifier(Protocol):
-    """Anything that turns texts into scores; wrappers hold one and are one."""
+    """
+    The one contract: texts in, as many outcomes out, in the same order.
+
+    A classifier that holds another one adds one thing to it and knows nothing about the others.
+    """
 
     @property
     def identity(self) -> ClassifierIdentity:
-        """Who answers when nothing goes wrong."""
+        """Return who answers when nothing goes wrong."""
         ...
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-        """
-        Score each text.
-
-        Args:
-            texts: Cleaned, non-empty texts. One text is a list of one.
-            deadline: When there has to be an answer; handed down to whatever is asked in turn.
-        Returns:
-            One Classification or ClassifierError per text, in the same order.
-        """
-        ...
-
-
-class BatchClassifier(Protocol):
-    """Scores several texts in one call, which succeeds or fails as a whole, in a time that it is told."""
-
-    @property
-    def identity(self) -> ClassifierIdentity:
-        """Who answers when nothing goes wrong."""
-        ...
-
-    def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """
         Score each text.
 
         Args:
             texts: Cleaned, non-empty texts.
-            seconds: Time within which there is an answer or an error.
-        Raises:
-            ClassifierError: No complete, sane answer could be had.
+            context: The call's deadline, and what else concerns the call as a whole.
+        Returns:
+            One Classification or ClassifierError per text, in the same order. An error concerns one text and
+            never its neighbours.
         """
         ...

@@ -1,93 +1,92 @@
-"""The whole of moderation in one line: clean, classify, judge."""
+"""The whole of moderation: screen, classify, judge."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, Classifier, Outcome, raise_copy
-from content_moderator.domain.deadline import NEVER, Deadline
-from content_moderator.domain.errors import BadReplyError, ClassifierError, LanguageNotJudgedError
+from content_moderator.domain.errors import ClassifierError, LanguageNotJudgedError
 from content_moderator.domain.explanation import Contribution, Explainer, Explanation
 from content_moderator.domain.label import Label
-from content_moderator.domain.policy import ANY, Policy, Verdict
+from content_moderator.domain.policy import Policy
+from content_moderator.domain.verdict import ANY, Span, Verdict
 from content_moderator.text.alignment import origins_of_clean
 from content_moderator.text.cleaning import clean
 from content_moderator.text.language import SHORT
 from content_moderator.text.sentence import sentences
-from content_moderator.text.terms import Reading
+from content_moderator.text.terms import ScreenedText
 
 MAX_SPANS: Final = 100
 """A text of very many sentences must not become as many calls to a remote model."""
 
 NOTHING: Final = dict.fromkeys(Label, 0.0) | {Label.OK: 1.0}
-"""The scores of a text that shows nothing: no classifier is asked about it."""
+"""The scores of a text that shows nothing."""
 
+ANYTIME: Final = CallContext()
+"""The context of a call without a deadline or a caller."""
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A sentence, from begin to end in code points of the text, and its own verdict."""
-
-    begin: int
-    end: int
-    verdict: Verdict
+Judgement = Verdict | ClassifierError
+"""What a text gets: a verdict, or the error that concerns it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moderator:
     """
-    Answers what should happen to texts.
+    Decides what should happen to texts: screen, classify, judge.
 
     Args:
         classifier: Scores the texts.
-        policy: Decides, by rules for each classifier that may answer: a stand-in is judged by its own.
-        explainer: Takes scores apart, if it was the one that gave them.
-        deadline_seconds: Within which each call has its answers; None leaves that to the classifier.
+        policy: Decides, with rules of its own for each classifier that may answer.
+        explainer: Explains scores, if it is the classifier that gave them.
     """
 
     classifier: Classifier
     policy: Policy
     explainer: Explainer | None = None
-    deadline_seconds: float | None = None
 
-    def moderate(self, texts: Sequence[str]) -> list[Verdict]:
+    def moderate(self, texts: Sequence[str], context: CallContext = ANYTIME) -> list[Verdict]:
         """
         Judge each text.
 
         Args:
             texts: Validated texts.
+            context: The call's deadline, and how the cache takes part.
         Returns:
             One Verdict per text, in the same order.
         Raises:
             ClassifierError: A text could not be scored; there is no partial answer.
         """
-        return self._all([clean(text) for text in texts])
+        return all_verdicts(self.judge([self.screen(text) for text in texts], context))
 
-    def moderate_each(self, texts: Sequence[str]) -> list[Verdict | ClassifierError]:
+    def moderate_each(self, texts: Sequence[str], context: CallContext = ANYTIME) -> list[Judgement]:
         """
         Judge each text; one that cannot be scored fails alone.
 
         Args:
             texts: Validated texts.
+            context: The call's deadline, and how the cache takes part.
         Returns:
-            A Verdict per text, in the same order, or what stood in its way.
+            A Verdict or the error per text, in the same order.
         Raises:
-            ClassifierError: No text could be scored, and none is to blame.
+            ClassifierError: No text could be scored, for a reason that is not in the texts.
         """
-        found = self._each([clean(text) for text in texts])
+        found = self.judge([self.screen(text) for text in texts], context)
         errors = [each for each in found if isinstance(each, ClassifierError)]
         if errors and len(errors) == len(found) and not errors[0].about_the_text:
             raise_copy(errors[0])
         return found
 
-    def moderate_by_sentence(self, text: str) -> tuple[Verdict, list[Span]]:
+    def moderate_by_sentence(self, text: str, context: CallContext = ANYTIME) -> tuple[Verdict, list[Span]]:
         """
-        Judge a text, and its sentences one by one, in one call of the classifier.
+        Judge a text and each of its sentences, in one call of the classifier.
 
         Args:
             text: A validated text.
+            context: The call's deadline, and how the cache takes part.
         Returns:
-            The Verdict, and a Span for each sentence; of more than ``MAX_SPANS`` neighbours are joined.
+            The Verdict, and a Span per sentence; where there are more than ``MAX_SPANS``, neighbours are joined.
         Raises:
             ClassifierError: See `moderate`.
         """
@@ -96,11 +95,29 @@ class Moderator:
         size = math.ceil(len(found) / MAX_SPANS)
         runs = [found[start : start + size] for start in range(0, len(found), size)] if size else []
         places = [(run[0][0], run[-1][1]) for run in runs]
-        whole, *verdicts = self._all([cleaned, *(cleaned[begin:end] for begin, end in places)])
+        parts = [cleaned, *(cleaned[begin:end] for begin, end in places)]
+        whole, *verdicts = all_verdicts(self.judge([self._screen(part) for part in parts], context))
         return whole, [
             Span(origins[begin], origins[end], verdict)
             for (begin, end), verdict in zip(places, verdicts, strict=True)
         ]
+
+    def screen(self, text: str) -> ScreenedText:
+        """Clean a text and find its listed terms: what the classifier sees, and what the policy decides by."""
+        return self._screen(clean(text))
+
+    def judge(self, texts: Sequence[ScreenedText], context: CallContext) -> list[Judgement]:
+        """
+        Judge screened texts.
+
+        Returns:
+            A Verdict or the error per text, in the same order.
+        """
+        shown = [screened.text for screened in texts if screened.text]
+        outcomes = iter(self.classifier.classify(shown, context) if shown else ())
+        # A text that shows nothing is harmless, and no classifier is asked about it.
+        empty = Classification(NOTHING, self.classifier.identity, language=SHORT)
+        return [self._judged(next(outcomes) if screened.text else empty, screened) for screened in texts]
 
     def explain(self, text: str, verdict: Verdict) -> list[Explanation] | None:
         """
@@ -124,38 +141,30 @@ class Moderator:
             for explanation in self.explainer.explain(clean(shown), labels)
         ]
 
-    def read(self, text: str) -> Reading:
-        """Read a text as the policy does: what the classifier is to see of it, and the terms in it."""
-        return self._read(clean(text))
+    def _screen(self, cleaned: str) -> ScreenedText:
+        screened = self.policy.terms.read(cleaned)
+        return replace(screened, text=clean(screened.text)) if screened.masked else screened
 
-    def _read(self, cleaned: str) -> Reading:
-        reading = self.policy.terms.read(cleaned)
-        return replace(reading, text=clean(reading.text)) if reading.masked else reading
-
-    def _all(self, cleaned: Sequence[str]) -> list[Verdict]:
-        verdicts: list[Verdict] = []
-        for each in self._each(cleaned):
-            if isinstance(each, ClassifierError):
-                raise_copy(each)
-            verdicts.append(each)
-        return verdicts
-
-    def _each(self, cleaned: Sequence[str]) -> list[Verdict | ClassifierError]:
-        deadline = NEVER if self.deadline_seconds is None else Deadline.after(self.deadline_seconds)
-        readings = [self._read(text) for text in cleaned]
-        shown = [reading.text for reading in readings if reading.text]
-        outcomes = self.classifier.classify(shown, deadline) if shown else []
-        if len(outcomes) != len(shown):
-            raise BadReplyError("the number of answers differs from the number of texts")
-        each = iter(outcomes)
-        nothing = Classification(NOTHING, self.classifier.identity, language=SHORT)
-        return [self._judged(next(each) if reading.text else nothing, reading) for reading in readings]
-
-    def _judged(self, outcome: Outcome, reading: Reading) -> Verdict | ClassifierError:
+    def _judged(self, outcome: Outcome, screened: ScreenedText) -> Judgement:
         if isinstance(outcome, ClassifierError):
             return outcome
-        verdict = self.policy.judge(outcome, reading)
+        verdict = self.policy.judge(outcome, screened)
         return LanguageNotJudgedError() if self.policy.refuses(verdict) else verdict
+
+
+def all_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
+    """
+    Return the verdicts if every text has one.
+
+    Raises:
+        ClassifierError: Of the first text that has none.
+    """
+    verdicts: list[Verdict] = []
+    for each in judgements:
+        if isinstance(each, ClassifierError):
+            raise_copy(each)
+        verdicts.append(each)
+    return verdicts
 
 
 def _moved(word: Contribution, origins: Sequence[int]) -> Contribution:

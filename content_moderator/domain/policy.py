@@ -6,26 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
+from content_moderator.domain.action import CONSEQUENCES, Action, severest
 from content_moderator.domain.classification import Classification
-from content_moderator.domain.label import HARMS, Label
+from content_moderator.domain.label import Label
+from content_moderator.domain.verdict import ANY, LANGUAGE, TERM, JudgedLanguage, Reason, Verdict
 from content_moderator.text.language import ENGLISH, SHORT, language_of
-from content_moderator.text.terms import Reading, Terms
-
-Action = Literal["review", "block"]
-Decision = Literal["allow", "review", "block"]
-
-ANY: Final = "ANY"
-"""The rule name for "anything at all", scored 1 - P(OK)."""
-
-RULE_NAMES: Final = (*(label.value for label in HARMS), ANY)
-
-TERM: Final = "TERM"
-"""The name of the reason that a listed term is."""
-
-LANGUAGE: Final = "LANGUAGE"
-"""The name of the reason that a language which is not judged is."""
-
-REASON_NAMES: Final = (*RULE_NAMES, TERM, LANGUAGE)
+from content_moderator.text.terms import ScreenedText, Terms
 
 OtherLanguages = Literal["review", "judge", "allow", "refuse"]
 """What happens to a text in a language that the classifier does not judge; see config/app_conf.yml."""
@@ -56,79 +42,11 @@ class Rule:
 
     def apply(self, score: float) -> tuple[float, Action] | None:
         """Give the threshold that *score* reached and its action, the severer first; None if neither."""
-        if self.block is not None and score >= self.block:
-            return self.block, "block"
-        if self.review is not None and score >= self.review:
-            return self.review, "review"
+        for action in reversed(CONSEQUENCES):
+            threshold: float | None = getattr(self, action.value)
+            if threshold is not None and score >= threshold:
+                return threshold, action
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """
-    One rule that a text met.
-
-    Args:
-        label: Of ``REASON_NAMES``.
-        category: In words.
-        score: What was compared; 1 for a term.
-        threshold: What it reached; 1 for a term.
-        action: What followed.
-        term: As it is listed; None for a score.
-    """
-
-    label: str
-    category: str
-    score: float
-    threshold: float
-    action: Action
-    term: str | None = None
-
-    @property
-    def rule(self) -> Literal["score", "term", "language"]:
-        """What kind of rule it was."""
-        return {TERM: "term", LANGUAGE: "language"}.get(self.label, "score")  # type: ignore[return-value]
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedLanguage:
-    """
-    The language of a text, and what that means.
-
-    Args:
-        code: ISO 639-1, or ``und``.
-        certain: Whether there was enough of the text to tell.
-        judged: Whether the classifier judges the language.
-    """
-
-    code: str
-    certain: bool
-    judged: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """
-    A classification and the decision drawn from it.
-
-    Args:
-        classification: What the classifier said.
-        decision: The severest action of the reasons.
-        reasons: Terms first, then scores, the highest first, ANY last.
-        policy: What decided.
-        language: Of the text.
-    """
-
-    classification: Classification
-    decision: Decision
-    reasons: tuple[Reason, ...]
-    policy: "Policy"
-    language: JudgedLanguage
-
-    @property
-    def flagged(self) -> bool:
-        """Whether any rule was met."""
-        return bool(self.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +84,7 @@ class Policy:
             for classifier, rules in self.rules.items()
         }
 
-    def judge(self, classification: Classification, reading: Reading | None = None) -> Verdict:
+    def judge(self, classification: Classification, reading: ScreenedText | None = None) -> Verdict:
         """
         Apply every rule to its score; the severest action met is the decision.
 
@@ -180,14 +98,12 @@ class Policy:
         terms = [
             Reason(TERM, "term", 1.0, 1.0, match.action, match.term)
             for match in (reading.matches if reading else ())
-            if match.action != "allow"
+            if match.action is not Action.ALLOW
         ]
         if not exempt and not language.judged and self._mode(classification) == "review":
-            terms.append(Reason(LANGUAGE, "language", 1.0, 1.0, "review"))
+            terms.append(Reason(LANGUAGE, "language", 1.0, 1.0, Action.REVIEW))
         reasons = (*terms, *sorted(met, key=lambda reason: (reason.label == ANY, -reason.score)))
-        actions = {reason.action for reason in reasons}
-        decision: Decision = "block" if "block" in actions else "review" if actions else "allow"
-        return Verdict(classification, decision, reasons, self, language)
+        return Verdict(classification, severest(reason.action for reason in reasons), reasons, self, language)
 
     def refuses(self, verdict: Verdict) -> bool:
         """Return whether a text is not to be answered, for its language is not judged."""
@@ -196,7 +112,7 @@ class Policy:
     def _mode(self, classification: Classification) -> OtherLanguages:
         return self.other_languages.get(classification.classifier.name, "review")
 
-    def _language(self, classification: Classification, reading: Reading | None) -> JudgedLanguage:
+    def _language(self, classification: Classification, reading: ScreenedText | None) -> JudgedLanguage:
         found = classification.language
         if found is None:
             found = SHORT if reading is None else language_of(reading.text)

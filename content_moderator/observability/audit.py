@@ -13,10 +13,10 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from content_moderator.access.api_keys import Caller
 from content_moderator.config.settings import AuditSettings, Secret
+from content_moderator.domain.caller import Caller
 from content_moderator.domain.errors import ConfigurationError
-from content_moderator.domain.policy import Verdict
+from content_moderator.domain.verdict import Verdict
 from content_moderator.observability import metrics
 from content_moderator.observability.log_writer import LogHandler, LogWriter
 from content_moderator.text.cleaning import clean
@@ -69,7 +69,10 @@ class AuditLog:
             endpoint: That was asked.
             caller: Who asked, if that is known.
         """
-        classification = verdict.classification
+        judged = verdict.as_dict()
+        for reason in judged["reasons"]:
+            # A term is a word of the text.
+            reason.pop("term", None)
         line: dict[str, Any] = {
             "event": "audit",
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -77,21 +80,8 @@ class AuditLog:
             "endpoint": endpoint,
             "tenant": caller.tenant if caller else None,
             "key_id": caller.key_id if caller else None,
-            "decision": verdict.decision,
-            "language": verdict.language.code,
-            # Not the terms, which are words of the text.
-            "reasons": [
-                {"label": each.label, "score": round(each.score, 6), "action": each.action}
-                for each in verdict.reasons
-            ],
-            "policy": verdict.policy.name,
-            "policy_version": verdict.policy.version,
-            "classifier": classification.classifier.name,
-            "revision": classification.classifier.revision,
-            "degraded": classification.degraded,
-            "cache": classification.cache.status,
             "text_hash": None if text is None else self.hash(text),
-        }
+        } | judged
         record = logging.LogRecord("audit", logging.INFO, "", 0, orjson.dumps(line).decode(), None, None)
         self._handler.handle(record)
 

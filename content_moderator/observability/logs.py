@@ -4,7 +4,8 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, Final
 
@@ -15,8 +16,14 @@ from content_moderator.config.settings import LoggingSettings
 from content_moderator.observability import metrics
 from content_moderator.observability.log_writer import LogWriter
 
+request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
+"""The request that this thread works for; every event of the log names it."""
+
 FOREIGN: Final = ("urllib3", "requests", "charset_normalizer", "redis", "jwt")
 """Libraries whose own lines quote addresses and the words of other servers; what fails is logged by us."""
+
+
+_log = structlog.get_logger(__name__)
 
 
 def configure_logging(settings: LoggingSettings) -> None:
@@ -26,7 +33,7 @@ def configure_logging(settings: LoggingSettings) -> None:
         renderer = structlog.processors.JSONRenderer(serializer=_json)
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            _add_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
@@ -37,6 +44,17 @@ def configure_logging(settings: LoggingSettings) -> None:
     )
     for name in FOREIGN:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (current := request_id.get()) is not None:
+        event.setdefault("request_id", current)
+    return event
+
+
+def log_request(event: dict[str, Any]) -> None:
+    """Write the line of a request, at level info."""
+    _log.info("request", **event)
 
 
 def _logger(*_: Any) -> Any:

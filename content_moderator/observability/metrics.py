@@ -25,7 +25,7 @@ from content_moderator.domain.errors import (
     RequestRefusedError,
     answerable_errors,
 )
-from content_moderator.domain.policy import REASON_NAMES
+from content_moderator.domain.verdict import REASON_NAMES
 from content_moderator.observability import metric_files
 from content_moderator.observability.server_metrics import Reloads, Workers
 
@@ -168,11 +168,11 @@ CALLS_SAVED: Final = Counter(
     "Calls that were not made: the text was under way already (shared), or left with others (batched).",
     ("reason",),
 )
-DIVIDED: Final = Counter(
+CHUNKED: Final = Counter(
     "content_moderator_classifier_divided_texts",
     "Texts that were longer than the model reads at once, and were scored in parts.",
 )
-VIEWED: Final = Counter(
+DEOBFUSCATED: Final = Counter(
     "content_moderator_classifier_disguised_texts",
     "Texts with disguised words, which were scored as they are and as a person reads them.",
 )

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from content_moderator.server.reload_status import reload_word, workers
+from content_moderator.server.reload_status import read_reload_status, workers
 
 
 class Reloads:
@@ -24,7 +24,7 @@ class Reloads:
 
     def collect(self) -> Iterator[Metric]:
         """Give what is there now."""
-        if word := reload_word(os.environ.get("MODERATOR_RUN_DIR")):
+        if word := read_reload_status(os.environ.get("MODERATOR_RUN_DIR")):
             yield GaugeMetricFamily(
                 "content_moderator_config_last_reload_successful",
                 "1 if the settings were taken on when they were last read, 0 if they were refused.",

@@ -6,7 +6,7 @@ from typing import TypedDict
 import orjson
 
 
-class ReloadWord(TypedDict):
+class ReloadStatus(TypedDict):
     """
     The word that the master leaves.
 
@@ -23,7 +23,7 @@ class ReloadWord(TypedDict):
     taken_on: float
 
 
-def reload_word(folder: str | None) -> ReloadWord | None:
+def read_reload_status(folder: str | None) -> ReloadStatus | None:
     """
     Read the word.
 
@@ -35,7 +35,7 @@ def reload_word(folder: str | None) -> ReloadWord | None:
     if folder is None:
         return None
     try:
-        word: ReloadWord = orjson.loads(Path(folder, "reload.json").read_bytes())
+        word: ReloadStatus = orjson.loads(Path(folder, "reload.json").read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
     return word

@@ -10,7 +10,7 @@ from content_moderator.text.normalization import Reader, without_markup
 _WORD: Final = re.compile(r"[a-z0-9]+(?:'(?:t|re|ve|ll|m|d)\b)?")
 
 
-def plain_view(text: str) -> str | None:
+def deobfuscated(text: str) -> str | None:
     """
     Undo the disguises of a text, and leave all else as it is.
 

@@ -45,7 +45,7 @@ _LATIN_BLOCKS: Final = (
     (0x2000, 0x2BFF), (0x1D000, 0x1FFFF),
 )  # fmt: skip
 
-Known = Callable[[str], bool]
+StretchedWordMatcher = Callable[[str], bool]
 
 
 @cache
@@ -86,7 +86,7 @@ def is_foreign(character: str) -> bool:
     return character.isalpha() or unicodedata.category(character)[0] == "M"
 
 
-def upside_down(text: str, known: Known) -> list[Edit]:
+def upside_down(text: str, known: StretchedWordMatcher) -> list[Edit]:
     """Return the edits that put lines right which were turned upside down; no others."""
     turned = _turned()
     if len(turned.findall(text)) < _MIN_TURNED:
@@ -105,7 +105,7 @@ def upside_down(text: str, known: Known) -> list[Edit]:
     return edits
 
 
-def latinise(text: str, known: Known) -> list[Edit]:
+def latinise(text: str, known: StretchedWordMatcher) -> list[Edit]:
     """
     Return the edits that undo what hides letters: look-alikes and accents.
 
@@ -129,7 +129,7 @@ def latinise(text: str, known: Known) -> list[Edit]:
     return edits
 
 
-def _latin(word: str, known: Known) -> str:
+def _latin(word: str, known: StretchedWordMatcher) -> str:
     """Return a word with its Latin letters in the place of those that look like them."""
     if _all_foreign(word):
         return without_marks(word)
@@ -152,7 +152,7 @@ def _is_mixed(word: str) -> bool:
     return any(map(is_foreign, word)) and not _all_foreign(word)
 
 
-def _read(word: str, known: Known, *, all_letters: bool = False) -> str | None:
+def _read(word: str, known: StretchedWordMatcher, *, all_letters: bool = False) -> str | None:
     """
     Return the known word that *word* looks like, if there is one.
 
@@ -210,7 +210,7 @@ def _regions() -> frozenset[str]:
     return frozenset(region for line in lines if not line.startswith("#") for region in line.split())
 
 
-def flags(text: str, known: Known) -> list[Edit]:
+def flags(text: str, known: StretchedWordMatcher) -> list[Edit]:
     """Return the edits that make letters of regional indicators which spell a word and no flags."""
     edits: list[Edit] = []
     for run in _FLAGS.finditer(text):

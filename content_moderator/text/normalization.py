@@ -18,7 +18,7 @@ from content_moderator.text.edits import Edit, Step, Traced, apply, replacing, t
 from content_moderator.text.lookalike import flags, latinise, upside_down
 from content_moderator.text.repair import Repairs, harsh_words, spellings
 from content_moderator.text.spacing import cost_of, is_frequent, words_in
-from content_moderator.text.stretched_words import Known
+from content_moderator.text.stretched_words import StretchedWordMatcher
 
 MIN_REPAIRED: Final = 5
 """Letters of a listed word that is found with letters split, starred out or doubled: "as s" is no term."""
@@ -51,7 +51,7 @@ class Reader:
         self, listed: Iterable[str] | None = None, *, unstretch: bool = True, abbreviations: bool = False
     ) -> None:
         words = frozenset(() if listed is None else listed)
-        self._known = Known(words)
+        self._known = StretchedWordMatcher(words)
         self._english = listed is None
         self._repairs = Repairs(
             harsh_words() if listed is None else (word for word in words if len(word) >= MIN_REPAIRED),

@@ -4,6 +4,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from content_moderator.domain.action import Action
 from content_moderator.text.terms import Terms
 
 NO_PROFANITY: Final = 0.02
@@ -30,4 +31,4 @@ def _listed() -> tuple[Terms, dict[str, float]]:
     lines = files(__package__).joinpath("data/profanity.tsv").read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
     severity = {term: float(value) for term, value in rows}
-    return Terms({"review": severity}), severity
+    return Terms({Action.REVIEW: severity}), severity

@@ -8,7 +8,7 @@ MANY: Final = 3
 """So many times the same letter are one that was stretched; words have two of the same."""
 
 
-class Known:
+class StretchedWordMatcher:
     """
     Knows words.
 

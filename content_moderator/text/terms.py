@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import ahocorasick
 
+from content_moderator.domain.action import Action
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.text.normalization import STRETCHED, Reader, without_markup
 
-TermAction = Literal["allow", "review", "block"]
-
-_SEVERITY: Final = ("allow", "review", "block")
 _ANY_LETTERS: Final = "*"
 _MASK: Final = " "
 
@@ -31,11 +29,11 @@ class Match(NamedTuple):
     """
 
     term: str
-    action: TermAction
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ScreenedText:
     """
     A cleaned text as one policy reads it.
 
@@ -76,16 +74,16 @@ class Terms:
         A. V. Aho and M. J. Corasick, "Efficient string matching: an aid to bibliographic search" (1975).
     """
 
-    def __init__(self, listed: Mapping[TermAction, Iterable[str]]) -> None:
+    def __init__(self, listed: Mapping[Action, Iterable[str]]) -> None:
         known: dict[str, Match] = {}
-        for action in _SEVERITY:
+        for action in Action:
             for term in listed.get(action, ()):
                 pattern = pattern_of(term)
                 other = known.setdefault(pattern, Match(term, action))
                 if other.action != action:
                     raise ValueError(f"{term!r} is also in {other.action}, as {other.term!r}")
         self.count = len(known)
-        self.listed = {action: tuple(listed.get(action, ())) for action in _SEVERITY}
+        self.listed = {action: tuple(listed.get(action, ())) for action in Action}
         words = {word for pattern in known for word in pattern.split()}
         self._reader = Reader(words, unstretch=False)
         # Both ways: "kkk" is a term, and in "freeee" is one.
@@ -98,26 +96,28 @@ class Terms:
         if known:
             self._automaton.make_automaton()
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> ScreenedText:
         """Read a cleaned text."""
         if not self.count:
-            return Reading(text)
+            return ScreenedText(text)
         matches, allowed = self._matches(text)
         if further := without_markup(text):
             matches |= self._matches(further.text)[0]
         if not allowed:
-            return Reading(text, tuple(matches))
+            return ScreenedText(text, tuple(matches))
         masked = self._without(text, allowed)
         if self._reader.words(masked):
-            return Reading(masked, tuple(matches), masked=True)
-        return Reading(text, tuple(matches), masked=True, exempt=True)
+            return ScreenedText(masked, tuple(matches), masked=True)
+        return ScreenedText(text, tuple(matches), masked=True, exempt=True)
 
     def _matches(self, text: str) -> tuple[dict[Match, None], list[_Found]]:
         """Return the terms for review and for block, in order, and the allowed ones."""
         found = sorted(self._find(text), key=lambda each: each.last)
-        allowed = [each for each in found if each.match.action == "allow"]
+        allowed = [each for each in found if each.match.action is Action.ALLOW]
         reach = _reach(allowed)
-        harmful = (each for each in found if each.match.action != "allow" and reach(each.first) < each.last)
+        harmful = (
+            each for each in found if each.match.action is not Action.ALLOW and reach(each.first) < each.last
+        )
         return dict.fromkeys(each.match for each in harmful), allowed
 
     def _find(self, text: str) -> Iterator[_Found]:

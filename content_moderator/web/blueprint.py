@@ -13,10 +13,11 @@ from werkzeug.exceptions import HTTPException
 
 from content_moderator import __version__
 from content_moderator.config.settings import Settings
-from content_moderator.web.error_formats import OURS, Dialect
+from content_moderator.web.error_formats import OURS, ErrorFormat
 from content_moderator.web.error_handlers import EXAMPLES, answer_http_exception
 from content_moderator.web.openapi import refine
 from content_moderator.web.request_body import read_json
+from content_moderator.web.request_record import UNREAD, record_of
 from content_moderator.web.state import current_state
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -50,7 +51,10 @@ class StrictParser(FlaskParser):
     """webargs, reading JSON bodies by our own reader."""
 
     def load_json(self, req: Request, schema: Any) -> Any:
-        """Read the body strictly."""
+        """Return the body that the fast path has parsed, or read it strictly."""
+        body = record_of(req.environ).body
+        if body is not UNREAD:
+            return body
         return read_json(
             req.environ,
             limit_bytes=current_state().settings.http.max_body_bytes,
@@ -74,7 +78,7 @@ class StrictBlueprint(Blueprint):
         super().__init__(*args, **kwargs)
         self.rules = rules or {}
 
-    def failures(self, *statuses: int, dialect: Dialect = OURS) -> Callable[[_View], _View]:
+    def failures(self, *statuses: int, dialect: ErrorFormat = OURS) -> Callable[[_View], _View]:
         """Document that a view may answer with failures of *statuses*, as they are before translation."""
 
         def decorate(view: _View) -> _View:
@@ -90,7 +94,7 @@ class StrictBlueprint(Blueprint):
         return super()._prepare_arguments_doc(doc, doc_info, **kwargs)
 
 
-def _documented(statuses: Sequence[int], dialect: Dialect) -> Iterator[dict[str, Any]]:
+def _documented(statuses: Sequence[int], dialect: ErrorFormat) -> Iterator[dict[str, Any]]:
     """Describe each status, with an example for each code."""
     examples: dict[int, dict[str, Any]] = {}
     for failure in EXAMPLES:

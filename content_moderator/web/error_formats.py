@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from flask import Response, g
+from flask import Response
 from marshmallow import Schema, fields
 
 from content_moderator.domain.errors import FieldError
@@ -189,7 +189,7 @@ def google_error(failure: Failure, request_id: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ErrorFormat:
     """
     How the errors of some paths are written.
 
@@ -215,26 +215,26 @@ class Dialect:
         """Translate the status."""
         return self.statuses.get(failure.status, failure.status)
 
-    def write(self, failure: Failure) -> Response:
-        """Answer the current request with a failure."""
+    def write(self, failure: Failure, request_id: str) -> Response:
+        """Write the answer to a request that failed."""
         failure = replace(failure, status=self.status_of(failure))
-        body = orjson.dumps(self.encode(failure, g.request_id), option=orjson.OPT_APPEND_NEWLINE)
+        body = orjson.dumps(self.encode(failure, request_id), option=orjson.OPT_APPEND_NEWLINE)
         return Response(body, failure.status, self.headers(failure), mimetype=self.media_type)
 
 
 _NO_422: Final = {422: 400}
 
-OURS: Final = Dialect(problem, ProblemSchema, PROBLEM_JSON)
-OPENAI: Final = Dialect(openai_error, OpenAIErrorSchema, JSON, _NO_422, _should_retry)
-GOOGLE: Final = Dialect(google_error, GoogleErrorSchema, JSON, _NO_422)
+OURS: Final = ErrorFormat(problem, ProblemSchema, PROBLEM_JSON)
+OPENAI: Final = ErrorFormat(openai_error, OpenAIErrorSchema, JSON, _NO_422, _should_retry)
+GOOGLE: Final = ErrorFormat(google_error, GoogleErrorSchema, JSON, _NO_422)
 
-DIALECTS: Final = {"/v1/": OPENAI, "/v1alpha1/": GOOGLE}
+ERROR_FORMATS: Final = {"/v1/": OPENAI, "/v1alpha1/": GOOGLE}
 """By the beginning of the path; all other paths have ours."""
 
 
-def dialect_of(path: str) -> Dialect:
+def error_format_of(path: str) -> ErrorFormat:
     """Choose by the path, so that unknown paths and methods are told in the same words."""
-    return next((each for prefix, each in DIALECTS.items() if path.startswith(prefix)), OURS)
+    return next((each for prefix, each in ERROR_FORMATS.items() if path.startswith(prefix)), OURS)
 
 
 def place(error: FieldError) -> str:

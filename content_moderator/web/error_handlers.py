@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from content_moderator.config.validation import flatten_messages
@@ -23,7 +23,8 @@ from content_moderator.domain.errors import (
     answerable_errors,
 )
 from content_moderator.observability import metrics
-from content_moderator.web.error_formats import Failure, dialect_of
+from content_moderator.web.error_formats import Failure, error_format_of
+from content_moderator.web.request_record import record_of
 
 CHALLENGE: Final = 'Bearer realm="content_moderator"'
 """What a 401 asks for, and a 403, after RFC 6750."""
@@ -78,17 +79,28 @@ def answer_unforeseen(error: Exception) -> Response:
     The log gets the exception's type and where it happened, not its message: messages quote values,
     and the value may be the text.
     """
+    return internal_error(error, request.environ)
+
+
+def internal_error(error: Exception, environ: Mapping[str, Any]) -> Response:
+    """Answer a mistake of our own, in Flask or outside of it; see `answer_unforeseen`."""
     frames = traceback.extract_tb(error.__traceback__)
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     _log.error("internal_error", exception=type(error).__name__, where=where)
-    return answer(Failure(500, "internal_error", INTERNAL_DETAIL))
+    return _write(Failure(500, "internal_error", INTERNAL_DETAIL), environ)
 
 
 def answer(failure: Failure) -> Response:
+    """Answer the request that Flask answers at the moment with a failure."""
+    return _write(failure, request.environ)
+
+
+def _write(failure: Failure, environ: Mapping[str, Any]) -> Response:
     """Count a failure and write it as the clients of its path expect."""
     metrics.ERRORS.labels(failure.code).inc()
-    g.error_code = failure.code
-    response = dialect_of(request.path).write(failure)
+    record = record_of(environ)
+    record.error_code = failure.code
+    response = error_format_of(environ["PATH_INFO"]).write(failure, record.request_id)
     if failure.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         response.headers["WWW-Authenticate"] = CHALLENGE + _CHALLENGES.get(failure.code, "")
     if failure.retry_after_seconds is not None:

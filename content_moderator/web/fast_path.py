@@ -1,52 +1,42 @@
 """
-Answers what is remembered before Flask is asked.
+Answers from the cache before Flask is asked.
 
 An identical text is found in a microsecond; routing, validating and serialising around it take two hundred.
-So the plainest of requests, and no other, is looked at here: a POST to /classify with a short JSON body that
-holds a text and nothing else. If its answer is remembered it is sent as it was sent before; if not, or if
-anything at all is out of the ordinary, Flask gets the request as it came. Nothing is decided here that is not
-decided there.
+So the plainest of requests are looked at here: a POST to /classify with a short JSON body that holds a text and
+nothing else. If its answer is in the cache it is sent as it was sent before. Any other request goes on to Flask
+together with what was parsed and screened here. What is answered here is what Flask would answer.
 """
 
 import io
 import re
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
 
-from content_moderator.access.access_control import Admission, Entrance
-from content_moderator.cache.answer_cache import Memory
+from content_moderator.cache.answer_cache import AnswerCache
+from content_moderator.cache.factory import AnswerCaches
 from content_moderator.cache.lookup_metrics import Lookup
 from content_moderator.cache.store import Entry
 from content_moderator.domain.classification import CacheOutcome
-from content_moderator.domain.errors import AnswerableError
-from content_moderator.domain.policy import Policy
-from content_moderator.observability import metrics
-from content_moderator.text.terms import Reading
-from content_moderator.web.api.classify import counts_of, parts_of
+from content_moderator.domain.moderator import Moderator
+from content_moderator.observability.audit import AuditLog
+from content_moderator.text.terms import ScreenedText
+from content_moderator.web.api.classify import counts_of
 from content_moderator.web.api.schemas import VerdictSchema
-from content_moderator.web.rate_limit_headers import allowance_headers
 from content_moderator.web.request_body import pieces
-from content_moderator.web.request_context import (
-    REQUEST_ID_HEADER,
-    request_id_of,
-    timing_headers,
-    told_of,
-    write_line,
-)
-from content_moderator.web.security_headers import HEADERS
-from content_moderator.web.state import Desks
+from content_moderator.web.request_context import Application, StartResponse
+from content_moderator.web.request_record import RequestRecord, record_of
+from content_moderator.web.state import Moderators
 
 ENDPOINT: Final = "classify.classify"
-PATH: Final = "/classify"
+
 MAX_BYTES: Final = 16_384
 """Longer bodies are not looked at: hashing them takes as long as what is saved."""
 
-_NOTE_BYTES: Final = 300
-"""What a note takes besides the answer."""
+_RESPONSE_BYTES: Final = 300
+"""What a rendered response takes besides its body."""
 
 _UNUSUAL: Final = (
     "HTTP_CACHE_CONTROL",
@@ -58,89 +48,98 @@ _UNUSUAL: Final = (
 )
 
 _SHORT: Final = re.compile(r"[0-9]{1,5}")
-_HEADERS: Final = tuple(HEADERS.items())
 _SCHEMA: Final = VerdictSchema(exclude=("request_id",))
 
 _Environ = dict[str, Any]
-_StartResponse = Callable[..., Any]
-_Application = Callable[[_Environ, _StartResponse], Iterable[bytes]]
 
 _log = structlog.get_logger(__name__)
 
 
-class _Note(NamedTuple):
+class RenderedResponse(NamedTuple):
     """
-    An answer that has been sent.
+    An answer that has been sent, as it is kept with its cache entry.
 
     Args:
         body: Its JSON up to the id of the request.
         decision: What was decided.
         counts: What to call each time that it is sent.
-        policy: What decided.
+        moderator: Who decided.
     """
 
     body: bytes
     decision: str
     counts: list[Callable[[], None]]
-    policy: Policy
+    moderator: Moderator
 
 
-class Shortcut:
+class FastPath:
     """
-    A WSGI application around Flask's.
+    The middleware in front of Flask that answers identical texts from the cache.
 
     Args:
-        application: Flask's.
-        desks: Where texts are judged, and what is remembered there.
-        entrance: Lets requests in.
-        max_text_chars: Longer texts are Flask's to refuse.
-        log_requests: Whether each request leaves a line.
+        application: Flask.
+        moderators: Screen and judge texts.
+        caches: The answer caches.
+        max_text_chars: Longer texts are left to Flask, which refuses them.
+        audit: Records every decision; None if nothing is recorded.
     """
 
     def __init__(
         self,
-        application: _Application,
+        application: Application,
         *,
-        desks: Desks,
-        entrance: Entrance,
+        moderators: Moderators,
+        caches: AnswerCaches,
         max_text_chars: int,
-        log_requests: bool,
+        audit: AuditLog | None,
     ) -> None:
         self._application = application
-        self._desks = desks
-        self._entrance = entrance
+        self._moderators = moderators
+        self._caches = caches
         self._max_text_chars = max_text_chars
-        self._log_requests = log_requests
-        self._calls = metrics.METHOD_CALLS[ENDPOINT]
-        self._requests = metrics.HTTP_REQUESTS.labels(ENDPOINT, "POST", "2xx")
-        self._seconds = metrics.HTTP_REQUEST_SECONDS.labels(ENDPOINT)
+        self._audit = audit
 
-    def __call__(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: _Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        started = time.perf_counter()
-        if not _is_plain(environ):
-            return self._application(environ, start_response)
-        try:
-            admission = self._entrance.admit(environ, "classify")
-        except AnswerableError:
-            # Flask asks as well, is told the same, and says what is wrong.
-            return self._application(environ, start_response)
-        length = int(environ["CONTENT_LENGTH"])
-        body = _read(environ["wsgi.input"], length)
-        desk = self._desks.of(admission.caller)
-        if len(body) == length and desk.memory and (text := self._text(body)) is not None:
-            reading = desk.moderator.read(text)
-            lookup = Lookup("exact")
-            if (entry := desk.memory.entry(reading.text)) is not None:
-                lookup.end("hit")
-                note = _note_of(desk.policy, desk.memory, reading, entry)
-                age_seconds = desk.memory.age(entry)
-                return self._answer(environ, start_response, note, age_seconds, started, admission=admission)
-        environ["wsgi.input"] = io.BytesIO(body)
+        record = record_of(environ)
+        if _is_plain(environ, record):
+            body = self._look_up(environ, record)
+            if body is not None:
+                headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+                start_response("200 OK", headers)
+                return [body]
         return self._application(environ, start_response)
 
-    def _text(self, body: bytes) -> str | None:
-        """Give the text of a body that holds nothing else."""
+    def _look_up(self, environ: _Environ, record: RequestRecord) -> bytes | None:
+        """Return the body of the answer if it is in the cache, else leave what was parsed in the record."""
+        length = int(environ["CONTENT_LENGTH"])
+        sent = _read(environ["wsgi.input"], length)
+        text = self._parse(sent, record) if len(sent) == length else None
+        if text is None:
+            environ["wsgi.input"] = io.BytesIO(sent)
+            return None
+        caller = record.admission.caller if record.admission else None
+        moderator, cache = self._moderators.of(caller), self._caches.of(caller)
+        screened = moderator.screen(text)
+        lookup = Lookup("exact")
+        entry = cache.entry(screened.text)
+        response = None if entry is None else _rendered(moderator, cache, screened, entry)
+        if entry is None or response is None:
+            # Not counted as a miss: the look-up of `Caching` is, which comes later and may find it after all.
+            record.screened = screened
+            return None
+        lookup.end("hit")
+        for count in response.counts:
+            count()
+        record.decision = response.decision
+        record.cache = CacheOutcome("exact", 0, cache.age(entry))
+        if self._audit is not None:
+            verdict = moderator.policy.judge(cache.answer(entry), screened)
+            self._audit.write(text, verdict, request_id=record.request_id, endpoint=ENDPOINT, caller=caller)
+        return b'%b,"request_id":"%b"}\n' % (response.body, record.request_id.encode())
+
+    def _parse(self, body: bytes, record: RequestRecord) -> str | None:
+        """Return the text of a body that holds nothing else, and leave the parsed body in the record."""
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -148,63 +147,38 @@ class Shortcut:
         if not isinstance(value, dict) or len(value) != 1:
             return None
         text = value.get("text")
-        return text if isinstance(text, str) and len(text) <= self._max_text_chars else None
-
-    def _answer(
-        self,
-        environ: _Environ,
-        start_response: _StartResponse,
-        note: _Note,
-        age_seconds: float,
-        started: float,
-        *,
-        admission: Admission,
-    ) -> list[bytes]:
-        request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID"))
-        body = b'%b,"request_id":"%b"}\n' % (note.body, request_id.encode())
-        outcome = CacheOutcome("exact", 0, age_seconds)
-        self._calls.inc()
-        for count in note.counts:
-            count()
-        self._requests.inc()
-        seconds = time.perf_counter() - started
-        self._seconds.observe(seconds)
-        if self._log_requests:
-            parts = {"decision": note.decision, "cache": "exact", "request_id": request_id} | told_of(
-                admission.caller
-            )
-            write_line(ENDPOINT, "POST", 200, seconds, **parts)
-        headers = [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(body))),
-            (REQUEST_ID_HEADER, request_id),
-            *timing_headers(seconds, outcome).items(),
-            *allowance_headers(admission.allowances).items(),
-            *_HEADERS,
-        ]
-        start_response("200 OK", headers)
-        return [body]
+        if not isinstance(text, str) or len(text) > self._max_text_chars:
+            return None
+        record.body = value
+        return text
 
 
-def _note_of(policy: Policy, memory: Memory, reading: Reading, entry: Entry) -> _Note:
-    """Find the answer that has been sent, or make it; what another policy has decided is another answer."""
-    note = entry.note
-    if isinstance(note, _Note) and note.policy is policy and not reading.masked:
-        return note
-    verdict = policy.judge(memory.answer(entry), reading)
-    body = orjson.dumps(_SCHEMA.dump(parts_of(verdict)))
-    note = _Note(body[:-1], verdict.decision, counts_of(verdict), policy)
-    if not reading.masked:
-        # Not so if terms are blanked: texts that differ in these alone have an entry in common.
-        memory.annotate(reading.text, entry, note, len(note.body) + _NOTE_BYTES)
-    return note
+def _rendered(
+    moderator: Moderator, cache: AnswerCache, screened: ScreenedText, entry: Entry
+) -> RenderedResponse | None:
+    """Return the response that has been sent, or render it; None if the policy refuses to answer."""
+    response = entry.response
+    # Tenants share entries and differ in their policies.
+    if isinstance(response, RenderedResponse) and response.moderator is moderator and not screened.masked:
+        return response
+    verdict = moderator.policy.judge(cache.answer(entry), screened)
+    if moderator.policy.refuses(verdict):
+        return None
+    body = orjson.dumps(_SCHEMA.dump(verdict.as_dict()))
+    response = RenderedResponse(body[:-1], verdict.decision.value, counts_of(verdict), moderator)
+    if not screened.masked:
+        # Texts that differ only in allowed terms, which are blanked, share an entry.
+        cache.attach(screened.text, entry, response, len(response.body) + _RESPONSE_BYTES)
+    return response
 
 
-def _is_plain(environ: _Environ) -> bool:
+def _is_plain(environ: _Environ, record: RequestRecord) -> bool:
+    """Return whether a request may be answered here: an admitted POST of a short, uncompressed JSON body."""
     length = environ.get("CONTENT_LENGTH", "")
     return (
-        environ["PATH_INFO"] == PATH
+        record.endpoint == ENDPOINT
         and environ["REQUEST_METHOD"] == "POST"
+        and (record.admission is None or record.admission.refusal is None)
         and environ.get("CONTENT_TYPE") == "application/json"
         and _SHORT.fullmatch(length) is not None
         and int(length) <= MAX_BYTES
@@ -213,7 +187,7 @@ def _is_plain(environ: _Environ) -> bool:
 
 
 def _read(stream: Any, wanted: int) -> bytes:
-    """Read the body; one that breaks off is shorter than *wanted*, and Flask's to refuse."""
+    """Read the body; one that breaks off is shorter than *wanted*, and is left to Flask, which refuses it."""
     try:
         return b"".join(pieces(stream, wanted))
     except Exception as error:  # noqa: BLE001  (each server has its own for a connection that broke)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from content_moderator.access.rate_limits import Allowance
+from content_moderator.access.rate_limits import LimitStatus
 
-ALLOWANCE_HEADERS: Final = (
+RATE_LIMIT_HEADERS: Final = (
     "RateLimit",
     "RateLimit-Policy",
     "x-ratelimit-limit-requests",
@@ -15,21 +15,21 @@ ALLOWANCE_HEADERS: Final = (
 """The names of all of them."""
 
 
-def allowance_headers(allowances: Sequence[Allowance]) -> dict[str, str]:
+def rate_limit_headers(limit_statuses: Sequence[LimitStatus]) -> Sequence[tuple[str, str]]:
     """
     Write what is left: every limit by the standard to be, the tightest as OpenAI's clients know it.
 
     Source:
         draft-ietf-httpapi-ratelimit-headers-10; https://platform.openai.com/docs/guides/rate-limits
     """
-    if not allowances:
-        return {}
-    tightest = min(allowances, key=lambda each: each.remaining / each.quota)
+    if not limit_statuses:
+        return ()
+    tightest = min(limit_statuses, key=lambda each: each.remaining / each.quota)
     values = (
-        ", ".join(f'"{each.name}";r={each.remaining};t={each.reset_seconds}' for each in allowances),
-        ", ".join(f'"{each.name}";q={each.quota};w={each.window_seconds}' for each in allowances),
+        ", ".join(f'"{each.name}";r={each.remaining};t={each.reset_seconds}' for each in limit_statuses),
+        ", ".join(f'"{each.name}";q={each.quota};w={each.window_seconds}' for each in limit_statuses),
         str(tightest.quota),
         str(tightest.remaining),
         f"{tightest.reset_seconds}s",
     )
-    return dict(zip(ALLOWANCE_HEADERS, values, strict=True))
+    return tuple(zip(RATE_LIMIT_HEADERS, values, strict=True))

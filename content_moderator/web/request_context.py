@@ -1,19 +1,22 @@
-"""Each request gets an id, is counted and timed, and leaves one line in the log, without its text."""
+"""Gives each request an id, counts and times it, completes its headers, and writes one log line without its text."""
 
 import random
 import re
 import time
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, Final
 
-import structlog
-from flask import Flask, Response, g, request
+from prometheus_client import Counter, Histogram
+from werkzeug.routing import Map
 
-from content_moderator.access.access_control import admission_of
-from content_moderator.access.api_keys import Caller
 from content_moderator.domain.classification import CacheOutcome
-from content_moderator.observability import metrics
-from content_moderator.web.rate_limit_headers import allowance_headers
-from content_moderator.web.state import current_state
+from content_moderator.observability import logs, metrics
+from content_moderator.web.error_handlers import internal_error
+from content_moderator.web.rate_limit_headers import rate_limit_headers
+from content_moderator.web.request_record import KEY, RequestRecord
+from content_moderator.web.routes import RouteTable
+from content_moderator.web.security_headers import SECURITY_HEADERS
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 
@@ -21,112 +24,126 @@ _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 _NO_ENDPOINT: Final = "none"
 
-_log = structlog.get_logger(__name__)
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+Headers = list[tuple[str, str]]
 
 
-def install_observation(app: Flask) -> None:
-    """Observe every request of *app*, errors on unknown paths included."""
-    app.before_request(_begin)
-    app.after_request(_finish)
-    app.teardown_request(_leave)
-    _initialise(app)
+class RequestContext:
+    """
+    The outermost middleware: what concerns every request, however it is answered.
+
+    Args:
+        application: Answers the requests.
+        url_map: Its routes.
+        log_requests: Whether each request writes a line to the log.
+    """
+
+    def __init__(self, application: Application, *, url_map: Map, log_requests: bool) -> None:
+        self._application = application
+        self._routes = RouteTable(url_map)
+        self._log_requests = log_requests
+        _initialise(url_map)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        method = environ["REQUEST_METHOD"]
+        request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID"))
+        record = RequestRecord(request_id, time.perf_counter(), self._routes.endpoint_of(environ))
+        environ[KEY] = record
+        logs.request_id.set(request_id)
+        metrics.HTTP_REQUESTS_IN_PROGRESS.inc()
+        counter = metrics.METHOD_CALLS.get(record.endpoint or "")
+        if counter and method != "OPTIONS":
+            counter.inc()
+
+        def start(status: str, headers: Headers, *exc_info: Any) -> Any:
+            return start_response(status, self._finish(record, method, status, headers), *exc_info)
+
+        try:
+            return self._application(environ, start)
+        except Exception as error:  # noqa: BLE001  (a mistake in a middleware; Flask answers its own)
+            return internal_error(error, environ)(environ, start)
+        finally:
+            metrics.HTTP_REQUESTS_IN_PROGRESS.dec()
+
+    def _finish(self, record: RequestRecord, method: str, status: str, headers: Headers) -> Headers:
+        """Count a request whose answer begins, write its line, and return its headers."""
+        seconds = time.perf_counter() - record.started
+        endpoint = record.endpoint or _NO_ENDPOINT
+        method = method if method in _METHODS else "other"
+        _counter(endpoint, method, status[0]).inc()
+        _histogram(endpoint).observe(seconds)
+        if self._log_requests:
+            _log(record, endpoint, method, int(status[:3]), seconds)
+        return _completed(headers, record, seconds)
+
+
+@cache
+def _counter(endpoint: str, method: str, status: str) -> Counter:
+    """Return the counter of some requests: finding it by its labels takes longer than counting."""
+    return metrics.HTTP_REQUESTS.labels(endpoint, method, f"{status}xx")
+
+
+@cache
+def _histogram(endpoint: str) -> Histogram:
+    return metrics.HTTP_REQUEST_SECONDS.labels(endpoint)
 
 
 def request_id_of(given: str | None) -> str:
     """
-    Take over the id that the caller has given to its request, or make one.
+    Return the id that the caller has given to its request, if it is well-formed, or a new one.
 
     Ids need be unique, not secret: asking the system for random bytes would hand the interpreter to another
-    thread, which costs an answer from memory more than all the rest.
+    thread, which costs more than all the rest of an answer from the cache.
     """
     return given if given and _WELL_FORMED.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
-def told_of(caller: Caller | None) -> dict[str, str]:
-    """Give what a request's line in the log says of who asked."""
-    return {"tenant": caller.tenant, "key_id": caller.key_id} if caller else {}
+def _completed(headers: Headers, record: RequestRecord, seconds: float) -> Headers:
+    present = {name.lower() for name, _ in headers}
+    return [
+        *headers,
+        (REQUEST_ID_HEADER, record.request_id),
+        *_timing_headers(seconds, record.cache),
+        *(rate_limit_headers(record.admission.limit_statuses) if record.admission else ()),
+        *(header for header in SECURITY_HEADERS if header[0].lower() not in present),
+    ]
 
 
-def timing_headers(seconds: float, outcome: CacheOutcome | None) -> dict[str, str]:
-    """Tell how long it took and how the cache took part, where browsers and caches look for it."""
+def _timing_headers(seconds: float, cache: CacheOutcome | None) -> Sequence[tuple[str, str]]:
+    """Say how long the answer took and how the cache took part, where browsers and caches look for it."""
     timing = f"total;dur={seconds * 1000:.2f}"
-    if outcome is None:
-        return {"Server-Timing": timing}
-    headers = {"Server-Timing": f'{timing}, cache;desc="{outcome.status}"'}
-    if outcome.age_seconds is not None:
-        headers["Age"] = str(int(outcome.age_seconds))
+    if cache is None:
+        return [("Server-Timing", timing)]
+    headers = [("Server-Timing", f'{timing}, cache;desc="{cache.status}"')]
+    if cache.age_seconds is not None:
+        headers.append(("Age", str(int(cache.age_seconds))))
     return headers
 
 
-def write_line(
-    endpoint: str,
-    method: str,
-    status: int,
-    seconds: float,
-    *,
-    code: str | None = None,
-    decision: str | None = None,
-    cache: str | None = None,
-    **more: str,
-) -> None:
+def _log(record: RequestRecord, endpoint: str, method: str, status: int, seconds: float) -> None:
     """Write the one line of a request. The query is left out: it may hold the text."""
-    _log.info(
-        "request",
-        endpoint=endpoint,
-        method=method,
-        status=status,
-        code=code,
-        decision=decision,
-        cache=cache,
-        duration_ms=round(seconds * 1000, 3),
-        **more,
-    )
+    event = {
+        "endpoint": endpoint,
+        "method": method,
+        "status": status,
+        "code": record.error_code,
+        "decision": record.decision,
+        "cache": record.cache.status if record.cache else None,
+        "duration_ms": round(seconds * 1000, 3),
+    }
+    caller = record.admission.caller if record.admission else None
+    if caller is not None:
+        event |= {"tenant": caller.tenant, "key_id": caller.key_id}
+    logs.log_request(event)
 
 
-def _initialise(app: Flask) -> None:
-    for rule in app.url_map.iter_rules():
+def _initialise(url_map: Map) -> None:
+    """Set the counters of all routes to 0, so that a rate exists before the first request."""
+    for rule in url_map.iter_rules():
         metrics.HTTP_REQUEST_SECONDS.labels(rule.endpoint)
         for method in (rule.methods or set()) & _METHODS:
             for status in ("2xx", "4xx", "5xx"):
                 metrics.HTTP_REQUESTS.labels(rule.endpoint, method, status)
-
-
-def _begin() -> None:
-    g.started = time.perf_counter()
-    g.request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
-    metrics.HTTP_REQUESTS_IN_PROGRESS.inc()
-    counter = metrics.METHOD_CALLS.get(request.endpoint or "")
-    if counter and request.method != "OPTIONS":
-        counter.inc()
-
-
-def _finish(response: Response) -> Response:
-    seconds = time.perf_counter() - g.started
-    endpoint = request.endpoint or _NO_ENDPOINT
-    method = request.method if request.method in _METHODS else "other"
-    status = f"{response.status_code // 100}xx"
-    outcome = g.get("cache")
-    metrics.HTTP_REQUESTS.labels(endpoint, method, status).inc()
-    metrics.HTTP_REQUEST_SECONDS.labels(endpoint).observe(seconds)
-    response.headers[REQUEST_ID_HEADER] = g.request_id
-    response.headers.update(timing_headers(seconds, outcome))
-    if admission := admission_of(request.environ):
-        response.headers.update(allowance_headers(admission.allowances))
-    if current_state().settings.logging.requests:
-        write_line(
-            endpoint,
-            method,
-            response.status_code,
-            seconds,
-            code=g.get("error_code"),
-            decision=g.get("decision"),
-            cache=outcome.status if outcome else None,
-            **told_of(g.get("caller")),
-        )
-    return response
-
-
-def _leave(_error: BaseException | None) -> None:
-    metrics.HTTP_REQUESTS_IN_PROGRESS.dec()

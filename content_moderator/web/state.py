@@ -1,124 +1,118 @@
-"""What the views need, made once in `create_app` and kept in the application's extensions."""
+"""What the views need, built once in `create_app` and kept in the application's extensions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, request
 
-from content_moderator.access.access_control import Entrance
-from content_moderator.access.api_keys import Caller
-from content_moderator.access.tenants import Tenant, Tenants
-from content_moderator.cache.answer_cache import Memory
-from content_moderator.classifiers.pipeline import Line
+from content_moderator.access.access_control import AccessControl
+from content_moderator.access.tenants import Tenants
+from content_moderator.classifiers.pipeline import ClassifierPipeline
 from content_moderator.classifiers.wrappers.health import Readiness
 from content_moderator.config.settings import Settings
+from content_moderator.domain.call_context import CacheMode, CallContext, TraceContext
+from content_moderator.domain.caller import Caller
+from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.moderator import Moderator
-from content_moderator.domain.policy import Policy
 from content_moderator.observability.audit import AuditLog
+from content_moderator.web.request_record import current_record
 
 _KEY: Final = "content_moderator"
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Moderators:
     """
-    Where the texts of one tenant are judged.
+    The moderator of each tenant: they differ in their policy.
 
     Args:
-        policy: Decides.
-        moderator: Judges texts, from memory if it can.
-        fresh: The same for callers who want no remembered answer.
-        unremembered: The same for callers whose texts must leave no trace.
-        memory: What is remembered; None if nothing is.
+        tenants: The tenants, and their policies.
+        pipeline: Scores the texts of all of them.
     """
 
-    policy: Policy
-    moderator: Moderator
-    fresh: Moderator
-    unremembered: Moderator
-    memory: Memory | None
+    def __init__(self, tenants: Tenants, pipeline: ClassifierPipeline) -> None:
+        def build(name: str | None) -> Moderator:
+            return Moderator(pipeline.classifier, tenants.of(name).policy, pipeline.explainer)
 
+        self.default = build(None)
+        self._named: Mapping[str, Moderator] = {name: build(name) for name in tenants.named}
 
-@dataclass(frozen=True, slots=True)
-class Desks:
-    """
-    The desks of all tenants.
-
-    Args:
-        default: Of those who have none of their own.
-        named: Of those who have.
-    """
-
-    default: Desk
-    named: Mapping[str, Desk]
-
-    def of(self, caller: Caller | None) -> Desk:
-        """Give the desk of who asks."""
-        return self.named.get(caller.tenant, self.default) if caller else self.default
+    def of(self, caller: Caller | None) -> Moderator:
+        """Return the moderator of a caller's tenant."""
+        return self._named.get(caller.tenant, self.default) if caller else self.default
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """
-    What was made once for all requests.
+    What all requests share.
 
     Args:
-        settings: What was configured.
-        tenants: What is special for some of those who ask.
-        desks: Where texts are judged.
-        entrance: Lets requests in.
-        readiness: Tells whether the classifier can answer.
-        parts: Tells in how many parts a text is scored.
-        audit: Keeps a record of every decision; None if none is kept.
+        settings: The settings of the service.
+        tenants: The tenants that have something of their own.
+        moderators: Judge texts.
+        access: Admits requests.
+        readiness: Returns whether the classifier can answer.
+        parts: Returns in how many parts a text is scored.
+        audit: Records every decision; None if nothing is recorded.
     """
 
     settings: Settings
     tenants: Tenants
-    desks: Desks
-    entrance: Entrance
+    moderators: Moderators
+    access: AccessControl
     readiness: Callable[[], Readiness]
     parts: Callable[[str], int]
     audit: AuditLog | None = None
 
     @property
-    def desk(self) -> Desk:
-        """The desk of who asks in the current request."""
-        return self.desks.of(g.get("caller"))
+    def moderator(self) -> Moderator:
+        """Return the moderator for the caller of the current request."""
+        return self.moderators.of(current_caller())
+
+    def call_context(self, *, leave_no_trace: bool = False) -> CallContext:
+        """
+        Return the context of the current request's call: its deadline begins now.
+
+        ``Cache-Control: no-store``, or *leave_no_trace*, asks for leaving no trace, ``no-cache`` for a fresh answer.
+        """
+        record = current_record()
+        directives = request.headers.get("Cache-Control", "").lower().split(",")
+        wishes = {each.partition("=")[0].strip() for each in directives}
+        mode = CacheMode.REFRESH if "no-cache" in wishes else CacheMode.USE
+        if leave_no_trace or "no-store" in wishes:
+            record.leaves_no_trace = True
+            mode = CacheMode.BYPASS
+        return CallContext(
+            Deadline.after(self.settings.classifier.deadline_seconds),
+            mode,
+            current_caller(),
+            TraceContext(record.request_id),
+        )
 
     def charge(self, texts: Sequence[str], *, others: int = 0) -> None:
         """
-        Count a request as so many texts, a long one as the parts that it is scored in; on its way in it was
-        counted as one. Parts beyond what a limit allows at once are not counted: no text fails for its size.
+        Count the current request as so many texts, a long one as the parts that it is scored in.
+
+        It was admitted as one text. Parts beyond what a limit allows at once are not counted: no text fails
+        for its size.
 
         Args:
-            texts: Validated.
-            others: More texts, which are not scored.
+            texts: Validated texts.
+            others: How many more texts there are, which are not scored.
         Raises:
-            RateLimitedError: Its limit is reached.
+            RateLimitedError: The caller's limit is reached.
         """
-        parts = sum(self.parts(text) for text in texts)
-        self.entrance.charge(request.environ, len(texts) + others, parts + others)
+        admission = current_record().admission
+        if admission is not None and admission.limits:
+            parts = sum(self.parts(text) for text in texts)
+            self.access.charge(admission, len(texts) + others, parts + others)
 
 
-def build_desks(tenants: Tenants, line: Line, *, deadline_seconds: float) -> Desks:
-    """Make a desk for each tenant, who shares the memory with all others unless it is to be separate."""
-
-    def desk(tenant: Tenant, line: Line) -> Desk:
-        policy, explainer = tenant.policy, line.explainer
-        return Desk(
-            policy,
-            moderator=Moderator(line.classifier, policy, explainer, deadline_seconds),
-            fresh=Moderator(line.fresh, policy, explainer, deadline_seconds),
-            unremembered=Moderator(line.unremembered, policy, explainer, deadline_seconds),
-            memory=line.memory,
-        )
-
-    named = {
-        name: desk(tenant, line.separate(name) if tenant.separate_cache else line)
-        for name, tenant in tenants.named.items()
-    }
-    return Desks(desk(tenants.default, line), named)
+def current_caller() -> Caller | None:
+    """Return the caller of the current request; None if it is anonymous."""
+    admission = current_record().admission
+    return admission.caller if admission is not None else None
 
 
 def attach(app: Flask, state: State) -> None:
@@ -127,5 +121,5 @@ def attach(app: Flask, state: State) -> None:
 
 
 def current_state() -> State:
-    """Give the state of the application that answers the current request."""
+    """Return the state of the application that answers the current request."""
     return cast(State, current_app.extensions[_KEY])

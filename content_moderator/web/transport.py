@@ -1,6 +1,7 @@
 """How answers travel: compressed for who takes that, and to pages of other origins if those are let in."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from flask import Flask
 from flask_compress import Compress
@@ -8,16 +9,14 @@ from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from content_moderator.config.settings import HttpSettings
-from content_moderator.web.rate_limit_headers import ALLOWANCE_HEADERS
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+from content_moderator.web.rate_limit_headers import RATE_LIMIT_HEADERS
+from content_moderator.web.request_context import Application, StartResponse
 
 MIN_COMPRESSED_BYTES: Final = 1024
 """The answer about one text is shorter: what compression would save there is less than a packet."""
 
 EXPOSED_HEADERS: Final = (
-    *ALLOWANCE_HEADERS,
+    *RATE_LIMIT_HEADERS,
     "Age",
     "Retry-After",
     "Server-Timing",
@@ -32,16 +31,25 @@ EXPOSED_HEADERS: Final = (
 PREFLIGHT_SECONDS: Final = 600
 
 
-def trusting(application: "WSGIApplication", hops: int) -> "WSGIApplication":
+class TrustedProxies:
     """
-    Take the caller's address and scheme from what reverse proxies say.
+    The middleware that takes the caller's address and scheme from what reverse proxies say.
 
     Args:
-        application: What is around it sees the proxy instead.
+        application: Answers the requests; what is around this middleware sees the proxy instead.
         hops: How many proxies there are, each of which adds to or sets X-Forwarded-For and X-Forwarded-Proto:
-            what a caller writes there itself stands further left and is not looked at.
+            what a caller writes there itself stands further left and is ignored. 0 ignores all of it.
     """
-    return ProxyFix(application, x_for=hops, x_proto=hops)
+
+    def __init__(self, application: Application, hops: int) -> None:
+        self._application: Any = application
+        if hops:
+            self._application = ProxyFix(self._application, x_for=hops, x_proto=hops)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        answer: Iterable[bytes] = self._application(environ, start_response)
+        return answer
 
 
 def install_transport(app: Flask, settings: HttpSettings) -> None:

@@ -16,12 +16,13 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 
-from content_moderator.access.api_key import ApiKey, Scope, digest_of, make_key
-from content_moderator.access.api_keys import Keyring
+from content_moderator.access.api_key import ApiKey, digest_of, make_key
+from content_moderator.access.api_keys import ApiKeys
 from content_moderator.app import create_app
 from content_moderator.cli.main import main
 from content_moderator.config.loader import load_settings
 from content_moderator.config.settings import AuthSettings, Settings
+from content_moderator.domain.caller import Scope
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.web.authentication import PUBLIC
 from tests.support.fake import FakeClassifier
@@ -37,7 +38,7 @@ class Keys:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.ring = Keyring([])
+        self.ring = ApiKeys([])
 
     def add(self, tenant: str, *scopes: Scope) -> str:
         secret, key = make_key(tenant, scopes, created="2026-01-01")
@@ -126,7 +127,7 @@ FIXED = f"cm_{'ab' * 6}_{'cd' * 32}"
 @pytest.mark.parametrize("shown", altered(FIXED))
 def test_key_that_is_not_quite_right_is_refused(shown: str, tmp_path: Path) -> None:
     known = ApiKey("ab" * 6, "forum", digest_of(FIXED), ("classify",), "2026-01-01")
-    keyring = Keyring([known])
+    keyring = ApiKeys([known])
     assert keyring.caller_of(FIXED) is not None
     assert keyring.caller_of(shown) is None
 
@@ -245,7 +246,7 @@ def test_key_is_made_shown_once_listed_and_revoked(here: Path) -> None:
     assert key not in path.read_text()
     assert key.split("_")[2] not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    caller = Keyring.load(path).caller_of(key)
+    caller = ApiKeys.load(path).caller_of(key)
     assert caller is not None
     assert caller.tenant == "forum"
     assert caller.scopes == frozenset({"classify", "metrics"})
@@ -254,8 +255,8 @@ def test_key_is_made_shown_once_listed_and_revoked(here: Path) -> None:
     assert "forum" in run("list").output
     identity = key.split("_")[1]
     assert run("revoke", identity).exit_code == 0
-    assert Keyring.load(path).caller_of(key) is None
-    assert Keyring.load(path).caller_of(other) is not None
+    assert ApiKeys.load(path).caller_of(key) is None
+    assert ApiKeys.load(path).caller_of(other) is not None
     assert "revoked" in run("list").output
 
 
@@ -278,7 +279,7 @@ def test_file_that_was_left_over_gives_its_mode_to_nobody(link: bool, tmp_path: 
     else:
         left.write_text("left over")
         left.chmod(0o666)
-    Keyring([]).save(tmp_path / "keys.json")
+    ApiKeys([]).save(tmp_path / "keys.json")
     assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "keys.json").is_symlink()
     assert elsewhere.read_text() == "mine"
@@ -292,7 +293,7 @@ def test_keys_made_at_once_are_all_kept(here: Path) -> None:
         for _ in range(4)
     ]
     made = [process.communicate(timeout=60)[0].decode().strip() for process in running]
-    keyring = Keyring.load(here / "keys.json")
+    keyring = ApiKeys.load(here / "keys.json")
     assert all(keyring.caller_of(key) for key in made)
     assert len(keyring.keys) == 4
 

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from content_moderator.access import jwks
 from content_moderator.access.api_key import make_key
-from content_moderator.access.api_keys import Keyring
-from content_moderator.access.authenticator import build_gate
+from content_moderator.access.api_keys import ApiKeys
+from content_moderator.access.authenticator import build_authenticator
 from content_moderator.access.jwks import PublishedKeys, read_keys
 from content_moderator.access.jwt import build_verifier
 from content_moderator.app import create_app
@@ -260,7 +260,7 @@ def test_claims_may_be_called_otherwise(key_file: Path) -> None:
 
 def test_either_key_or_token(key_file: Path, tmp_path: Path) -> None:
     secret, key = make_key("forum", ["classify"], created="2026-01-01")
-    Keyring([key]).save(tmp_path / "keys.json")
+    ApiKeys([key]).save(tmp_path / "keys.json")
     auth = AuthSettings(mode="any", keys_file=str(tmp_path / "keys.json"), jwt=settings_with(key_file))
     client = create_app(Settings(auth=auth), classifier=FakeClassifier()).test_client()
 
@@ -297,7 +297,7 @@ def test_either_key_or_token(key_file: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_named(changes: Mapping[str, Any], message: str, key_file: Path) -> None:
     auth = AuthSettings(mode="jwt", jwt=replace(settings_with(key_file), **changes))
     with pytest.raises(ConfigurationError, match="auth") as raised:
-        build_gate(auth)
+        build_authenticator(auth)
     assert message in str(raised.value)
 
 

@@ -17,8 +17,8 @@ from werkzeug.test import TestResponse
 from content_moderator.access import rate_limits as limit
 from content_moderator.access.access_control import network_of
 from content_moderator.access.api_key import make_key
-from content_moderator.access.api_keys import Keyring
-from content_moderator.access.rate_limits import Limiter, build_limiter, parse_limits
+from content_moderator.access.api_keys import ApiKeys
+from content_moderator.access.rate_limits import RateLimiter, build_rate_limiter, parse_limits
 from content_moderator.access.tenants import load_tenants
 from content_moderator.app import create_app
 from content_moderator.config.settings import AuthSettings, LimitsSettings, Settings, TenantsSettings
@@ -143,7 +143,7 @@ class Locked:
     """A service with keys."""
 
     def __init__(self, tmp_path: Path, **limits: Any) -> None:
-        ring = Keyring([])
+        ring = ApiKeys([])
         self.keys: dict[str, str] = {}
         for name in ("small", "small 2", "free", "other"):
             self.keys[name], key = make_key(name.partition(" ")[0], ["classify"], created="2026-01-01")
@@ -222,7 +222,7 @@ def test_rate_that_is_none_is_refused(rate: str, tmp_path: Path) -> None:
 )
 def test_server_that_is_none_is_refused(url: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(message)):
-        build_limiter(LimitsSettings(url=url), None)
+        build_rate_limiter(LimitsSettings(url=url), None)
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def server() -> Iterator[RedisServer]:
 
 
 def test_several_count_together_on_a_server(server: RedisServer) -> None:
-    limiters = [build_limiter(LimitsSettings(url=server.url), None) for _ in range(3)]
+    limiters = [build_rate_limiter(LimitsSettings(url=server.url), None) for _ in range(3)]
     outcomes = [takes(limiter) for limiter, _ in itertools.product(limiters, range(3))]
     assert outcomes == [True] * 5 + [False] * 4
     with server.client as redis:
@@ -242,7 +242,7 @@ def test_several_count_together_on_a_server(server: RedisServer) -> None:
         assert all(0 < redis.ttl(name) <= 7200 for name in names)
 
 
-def takes(limiter: Limiter, who: str = "tenant:a", limits: Sequence[RateLimitItem] = HOUR) -> bool:
+def takes(limiter: RateLimiter, who: str = "tenant:a", limits: Sequence[RateLimitItem] = HOUR) -> bool:
     try:
         limiter.take(who, limits)
     except RateLimitedError:
@@ -252,7 +252,7 @@ def takes(limiter: Limiter, who: str = "tenant:a", limits: Sequence[RateLimitIte
 
 def test_more_who_ask_than_connections_still_count_together(server: RedisServer) -> None:
     """Who finds no connection free waits for one, and does not begin to count alone."""
-    limiter = build_limiter(LimitsSettings(url=server.url, timeout_seconds=5, max_connections=2), None)
+    limiter = build_rate_limiter(LimitsSettings(url=server.url, timeout_seconds=5, max_connections=2), None)
     limits = parse_limits("100/hour", "x")
     before = metrics.LIMIT_STORAGE_FAILURES._value.get()
     with ThreadPoolExecutor(16) as pool:
@@ -263,7 +263,7 @@ def test_more_who_ask_than_connections_still_count_together(server: RedisServer)
 
 def test_burst_is_no_outage(server: RedisServer) -> None:
     """With few connections and the usual time-out: waiting for one's turn is not a failure of the server."""
-    limiter = build_limiter(LimitsSettings(url=server.url, max_connections=1), None)
+    limiter = build_rate_limiter(LimitsSettings(url=server.url, max_connections=1), None)
     limits = parse_limits("100/hour", "x")
     takes(limiter, "tenant:other", limits)
     before = metrics.LIMIT_STORAGE_FAILURES._value.get()
@@ -277,7 +277,7 @@ def test_having_no_connection_is_not_taken_for_an_outage(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limit, "WAIT_SECONDS", 0.01)
-    limiter = build_limiter(LimitsSettings(url=server.url, max_connections=1), None)
+    limiter = build_rate_limiter(LimitsSettings(url=server.url, max_connections=1), None)
     assert takes(limiter)
     assert limiter._shared is not None
     pool = limiter._shared.storage.storage.connection_pool  # type: ignore[attr-defined]
@@ -289,7 +289,7 @@ def test_having_no_connection_is_not_taken_for_an_outage(
 
 def test_count_goes_on_where_the_server_was(server: RedisServer) -> None:
     """An outage does not give everybody the whole limit again."""
-    limiter = build_limiter(LimitsSettings(url=server.url, timeout_seconds=0.2), None)
+    limiter = build_rate_limiter(LimitsSettings(url=server.url, timeout_seconds=0.2), None)
     limits = parse_limits("10/hour", "x")
     assert [takes(limiter, limits=limits) for _ in range(7)] == [True] * 7
     server.kill()
@@ -300,7 +300,7 @@ def test_count_goes_on_where_the_server_was(server: RedisServer) -> None:
 def test_server_that_is_gone_is_no_error(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     clock = iter(itertools.count(0, 10)).__next__
     storage = LimitsSettings(url=server.url, timeout_seconds=0.2)
-    limiter = build_limiter(storage, None)
+    limiter = build_rate_limiter(storage, None)
     limiter._outage._clock = clock
     assert [takes(limiter) for _ in range(3)] == [True] * 3
     server.kill()
@@ -313,7 +313,7 @@ def test_server_that_is_gone_is_no_error(server: RedisServer, caplog: pytest.Log
 
 def test_server_that_hangs_is_left_alone(server: RedisServer) -> None:
     now = [0.0]
-    limiter = build_limiter(LimitsSettings(url=server.url, timeout_seconds=0.1, pause_seconds=5), None)
+    limiter = build_rate_limiter(LimitsSettings(url=server.url, timeout_seconds=0.1, pause_seconds=5), None)
     limiter._outage._clock = lambda: now[0]
     assert takes(limiter)
     server.pause()

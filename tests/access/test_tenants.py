@@ -8,12 +8,13 @@ import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
-from content_moderator.access.api_key import Scope, make_key
-from content_moderator.access.api_keys import Keyring
+from content_moderator.access.api_key import make_key
+from content_moderator.access.api_keys import ApiKeys
 from content_moderator.access.tenants import load_tenants
 from content_moderator.app import create_app
 from content_moderator.cli.main import main
 from content_moderator.config.settings import AuthSettings, PolicySettings, Settings, TenantsSettings
+from content_moderator.domain.caller import Scope
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.domain.label import Label
 from content_moderator.domain.policy import Rule
@@ -132,7 +133,7 @@ class Served:
     """The service, and a key for each who asks."""
 
     def __init__(self, tmp_path: Path, fake: FakeClassifier) -> None:
-        ring, path = Keyring([]), tmp_path / "keys.json"
+        ring, path = ApiKeys([]), tmp_path / "keys.json"
         self.keys: dict[str, str] = {}
         for tenant in ("playground", "arena", "guild", "elsewhere", "stranger", "chief"):
             scopes: tuple[Scope, ...] = ("classify", "admin") if tenant == "chief" else ("classify",)

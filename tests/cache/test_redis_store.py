@@ -16,10 +16,10 @@ from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
 from content_moderator.cache import records
-from content_moderator.cache.encryption import BrokenSealError, NoSeal, SecretSeal
+from content_moderator.cache.encryption import AesGcmEncryption, DecryptionError, NoEncryption
 from content_moderator.cache.records import Record, read_record, write_record
-from content_moderator.cache.redis_client import FAILURES, Server
-from content_moderator.cache.redis_store import PREFIX, SharedCache
+from content_moderator.cache.redis_client import FAILURES, RedisClient
+from content_moderator.cache.redis_store import PREFIX, RedisStore
 from content_moderator.config.settings import (
     CacheSettings,
     Secret,
@@ -172,8 +172,8 @@ def test_who_waits_goes_on_when_the_other_fails(server: RedisServer) -> None:
 
 def test_who_waits_for_one_that_died_waits_no_longer_than_the_lease(server: RedisServer) -> None:
     clock = Clock()
-    shared = SharedCache(
-        settings(server, lease_seconds=1.5), KOALA, Server(settings(server).cache.shared), clock=clock,
+    shared = RedisStore(
+        settings(server, lease_seconds=1.5), KOALA, RedisClient(settings(server).cache.shared), clock=clock,
         sleep=clock.sleep,
     )  # fmt: skip
     assert shared.get([TEXT]).leased == [0]
@@ -299,8 +299,8 @@ def test_segments_lead_to_the_newest_texts_only(server: RedisServer) -> None:
 
 def test_more_at_once_than_connections_is_a_miss(server: RedisServer) -> None:
     before = failures()
-    line = Server(settings(server, max_connections=1).cache.shared)
-    shared = SharedCache(settings(server), KOALA, line)
+    line = RedisClient(settings(server, max_connections=1).cache.shared)
+    shared = RedisStore(settings(server), KOALA, line)
     taken = line._client.connection_pool.get_connection()
     assert shared.get([TEXT]).records == [None]
     assert failed_since(before) == {"busy": 1}
@@ -312,7 +312,7 @@ def test_server_that_still_loads_is_left_alone(tmp_path: Path) -> None:
     before = failures()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
-        line = Server(SharedCacheSettings(url=url, timeout_seconds=2, pause_seconds=30))
+        line = RedisClient(SharedCacheSettings(url=url, timeout_seconds=2, pause_seconds=30))
 
         def load() -> None:
             connection, _ = listener.accept()
@@ -323,7 +323,7 @@ def test_server_that_still_loads_is_left_alone(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=load)
         thread.start()
-        shared = SharedCache(Settings(), KOALA, line)
+        shared = RedisStore(Settings(), KOALA, line)
         assert [shared.get([TEXT]).records for _ in range(3)] == [[None]] * 3
         line._client.close()
         thread.join(5)
@@ -363,7 +363,7 @@ def test_records_come_back_and_seals_hold() -> None:
     record = Record(dict(HARMLESS), 17.5, "a text")
     assert read_record(write_record(record)) == record
     assert json.loads(write_record(Record(dict(HARMLESS), 1.0))).keys() == {"v", "at", "scores"}
-    seal = SecretSeal(b"sesame")
+    seal = AesGcmEncryption(b"sesame")
     sealed = seal.seal(b"data", b"name")
     assert seal.open(sealed, b"name") == b"data"
     assert seal.seal(b"data", b"name") != sealed
@@ -373,11 +373,11 @@ def test_records_come_back_and_seals_hold() -> None:
         (b"", b"name"),
         (b"\0" + sealed[1:], b"name"),
     ):
-        with pytest.raises(BrokenSealError):
+        with pytest.raises(DecryptionError):
             seal.open(broken, name)
-    with pytest.raises(BrokenSealError):
-        SecretSeal(b"other").open(sealed, b"name")
-    assert NoSeal().open(NoSeal().seal(b"data", b"name"), b"name") == b"data"
+    with pytest.raises(DecryptionError):
+        AesGcmEncryption(b"other").open(sealed, b"name")
+    assert NoEncryption().open(NoEncryption().seal(b"data", b"name"), b"name") == b"data"
 
 
 def test_keys_name_the_version() -> None:

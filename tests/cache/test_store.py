@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from content_moderator.cache.keys import KeyMaker
-from content_moderator.cache.store import ENTRY_BYTES, Entry, ExactCache, pack, unpack
+from content_moderator.cache.store import ENTRY_BYTES, AnswerStore, Entry, pack, unpack
 from content_moderator.config.settings import ExactCacheSettings
 from content_moderator.domain.classification import ClassifierIdentity
 from content_moderator.domain.label import Label
@@ -19,12 +19,12 @@ IDENTITY = ClassifierIdentity("koala", "model", "1")
 PACKED = pack(HARMLESS)
 
 
-def cache(clock: Clock, dropped: list[bytes] | None = None, **settings: float) -> ExactCache:
+def cache(clock: Clock, dropped: list[bytes] | None = None, **settings: float) -> AnswerStore:
     kept = ExactCacheSettings(**settings)  # type: ignore[arg-type]
-    return ExactCache(kept, on_drop=(dropped if dropped is not None else []).append, clock=clock)
+    return AnswerStore(kept, on_drop=(dropped if dropped is not None else []).append, clock=clock)
 
 
-def put(kept: ExactCache, clock: Clock, *keys: bytes, size: int = ENTRY_BYTES) -> None:
+def put(kept: AnswerStore, clock: Clock, *keys: bytes, size: int = ENTRY_BYTES) -> None:
     for key in keys:
         kept.put(key, Entry(PACKED, clock(), size))
 
@@ -97,7 +97,7 @@ def test_note_takes_room_from_others() -> None:
 
 
 def test_threads_do_not_break_the_books() -> None:
-    kept = ExactCache(ExactCacheSettings(max_entries=50, ttl_seconds=1))
+    kept = AnswerStore(ExactCacheSettings(max_entries=50, ttl_seconds=1))
 
     def use(seed: int) -> None:
         for number in range(2000):

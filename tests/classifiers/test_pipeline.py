@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from content_moderator.app import create_app
 from content_moderator.classifiers.embedded.classifier import EmbeddedClassifier
 from content_moderator.classifiers.pipeline import BUILDERS, build_classifier
-from content_moderator.classifiers.wrappers.batching import Coalesced
+from content_moderator.classifiers.wrappers.batching import Batching
 from content_moderator.config.settings import (
     ClassifierSettings,
     PolicySettings,
@@ -41,7 +41,7 @@ def test_default_is_embedded() -> None:
 
 def test_koala_is_one_setting_and_a_token() -> None:
     classifier = build_classifier(KOALA)
-    assert isinstance(classifier, Coalesced)
+    assert isinstance(classifier, Batching)
     assert classifier.identity.revision == KOALA.classifier.config.revision
 
 

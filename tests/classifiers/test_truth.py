@@ -10,7 +10,7 @@ import pytest
 from content_moderator.classifiers.embedded.classifier import EmbeddedClassifier
 from content_moderator.config.settings import PolicySettings
 from content_moderator.domain.moderator import Moderator
-from content_moderator.domain.policy import Verdict
+from content_moderator.domain.verdict import Verdict
 from content_moderator.text.cleaning import clean
 from content_moderator.text.normalization import normalise
 from content_moderator.text.terms import Terms

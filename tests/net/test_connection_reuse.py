@@ -19,7 +19,7 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from content_moderator.classifiers.remote.client import KoalaClassifier
+from content_moderator.classifiers.remote.client import RemoteClassifier
 from content_moderator.domain.classification import ClassifierIdentity
 from content_moderator.domain.errors import ClassifierError
 from content_moderator.domain.label import Label
@@ -49,8 +49,8 @@ def server(request: pytest.FixtureRequest, authority: tuple[Path, ssl.SSLContext
         yield server
 
 
-def classifier_of(server: FaultServer, authority: tuple[Path, ssl.SSLContext]) -> KoalaClassifier:
-    return KoalaClassifier(
+def classifier_of(server: FaultServer, authority: tuple[Path, ssl.SSLContext]) -> RemoteClassifier:
+    return RemoteClassifier(
         server.url,
         token=None,
         identity=ClassifierIdentity("koala", "m", "1"),
@@ -79,7 +79,7 @@ def sound(request: Received) -> Step:
     return Step(body=answer_body(request))
 
 
-def ask(classifier: KoalaClassifier, text: str, seconds: float = 2.0) -> str:
+def ask(classifier: RemoteClassifier, text: str, seconds: float = 2.0) -> str:
     """Tell whether a text was answered rightly, or with an error; anything else fails the test."""
     try:
         [answer] = classifier.classify_within([text], seconds)

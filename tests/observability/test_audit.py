@@ -13,7 +13,7 @@ import requests
 from flask.testing import FlaskClient
 
 from content_moderator.access.api_key import make_key
-from content_moderator.access.api_keys import Keyring
+from content_moderator.access.api_keys import ApiKeys
 from content_moderator.app import create_app
 from content_moderator.config.settings import (
     AuditSettings,
@@ -64,7 +64,7 @@ def hash_of(text: str) -> str:
 
 def test_record_says_who_what_and_why_and_not_the_text(tmp_path: Path) -> None:
     secret, key = make_key("forum", ["classify"], created="2026-01-01")
-    Keyring([key]).save(tmp_path / "keys.json")
+    ApiKeys([key]).save(tmp_path / "keys.json")
     audited = Audited(
         tmp_path,
         auth=AuthSettings(mode="api_key", keys_file=str(tmp_path / "keys.json")),

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from content_moderator.app import create_app
 from content_moderator.config.settings import (
     ClassifierSettings,
-    CoalescingSettings,
+    BatchingSettings,
     HttpSettings,
     LimitsSettings,
     ReadinessSettings,
@@ -145,7 +145,7 @@ def test_slow_server_fails_the_texts_that_are_late_and_no_others(upstream: Fault
     chosen = settings(
         upstream,
         deadline_seconds=1.5,
-        coalescing=CoalescingSettings(max_in_flight=1, max_batch=10),
+        batching=BatchingSettings(max_in_flight=1, max_batch=10),
     )
     results = (
         client(chosen)
@@ -160,7 +160,7 @@ def test_slow_server_fails_the_texts_that_are_late_and_no_others(upstream: Fault
 def test_calls_are_bounded_by_padded_tokens(upstream: FaultServer) -> None:
     """Texts of about the same length leave together: a model pads all of a call to the longest."""
     upstream.answer = answering(never)
-    chosen = settings(upstream, coalescing=CoalescingSettings(max_in_flight=2, max_batch_tokens=2000))
+    chosen = settings(upstream, batching=BatchingSettings(max_in_flight=2, max_batch_tokens=2000))
     texts = [f"{n} " + "word " * (90 if n % 2 else 5) for n in range(TEXTS)]
     client(chosen).post("/classify/batch", json={"texts": texts})
     calls = [inputs(request) for request in upstream.received]

@@ -141,7 +141,7 @@ def test_what_was_begun_is_answered_before_the_end(tmp_path: Path, upstream: Fau
         "MODERATOR__CLASSIFIER__NAME": "koala",
         "MODERATOR__CLASSIFIER__CONFIG__URL": upstream.url,
         # A call for each text: what the upstream answers is about one.
-        "MODERATOR__CLASSIFIER__COALESCING__MAX_BATCH": "1",
+        "MODERATOR__CLASSIFIER__BATCHING__MAX_BATCH": "1",
         "MODERATOR__READINESS__PROBE_AT_START": "false",
         "BEARER_TOKEN": "hf_x",
     }

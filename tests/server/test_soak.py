@@ -166,7 +166,7 @@ def test_nothing_grows(tmp_path: Path, upstream: FaultServer, figure: Callable[[
             "MODERATOR__CLASSIFIER__CONFIG__URL": upstream.url,
             "MODERATOR__CLASSIFIER__CONFIG__MAX_REPLY_BYTES": "100000",
             "MODERATOR__CLASSIFIER__DEADLINE_SECONDS": "2",
-            "MODERATOR__CLASSIFIER__COALESCING__MAX_BATCH": "1",
+            "MODERATOR__CLASSIFIER__BATCHING__MAX_BATCH": "1",
             "MODERATOR__CLASSIFIER__ON_UNAVAILABLE": "embedded",
             "MODERATOR__CACHE__EXACT__MAX_ENTRIES": "500",
             "MODERATOR__CACHE__SIMILAR__MODE": "on",

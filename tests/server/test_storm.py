@@ -140,7 +140,7 @@ def test_more_work_than_can_be_done_is_refused_at_once(
     """While all that may wait waits for an upstream that never answers, health and metrics stay quick."""
     upstream.play(Step(hang=True))
     # One worker: of two the kernel may give one nearly all connections, and then the other has room for long.
-    small = {"MODERATOR__CLASSIFIER__COALESCING__MAX_WAITING": "10", "WEB_CONCURRENCY": "1"}
+    small = {"MODERATOR__CLASSIFIER__BATCHING__MAX_WAITING": "10", "WEB_CONCURRENCY": "1"}
     service = serving(tmp_path / "log", variables(upstream, **small), workers=1)
     with service as live, ThreadPoolExecutor(60) as pool:
         began = time.monotonic()

@@ -16,7 +16,7 @@ from content_moderator.cache.near_copies.folding import fold
 from content_moderator.config.settings import Settings
 from content_moderator.text.alignment import origins_of_clean
 from content_moderator.text.cleaning import MAX_MARKS, clean, is_invisible, visible_places, without_invisible
-from content_moderator.text.deobfuscation import plain_view
+from content_moderator.text.deobfuscation import deobfuscated
 from content_moderator.text.normalization import normalise, places_of_words
 from content_moderator.text.terms import Terms
 
@@ -65,7 +65,7 @@ def test_no_invisible_character_changes_what_any_part_of_the_code_reads() -> Non
         assert normalise(text) == normalise(shown)
         assert [match.term for match in terms.read(clean(text)).matches] == ["casino"]
         assert fold(clean(text)) == fold(shown)
-        assert plain_view(clean(text)) is None
+        assert deobfuscated(clean(text)) is None
         origins = origins_of_clean(text)
         assert [text[place] for place in origins[:-1]] == list(shown)
         assert [word.word for word in places_of_words(text)] == [

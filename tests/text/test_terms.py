@@ -12,7 +12,7 @@ from content_moderator.domain.moderator import Moderator
 from content_moderator.domain.policy import Policy, Rule
 from content_moderator.text.cleaning import clean
 from content_moderator.text.normalization import normalise, words_of
-from content_moderator.text.terms import Reading, Terms, pattern_of
+from content_moderator.text.terms import ScreenedText, Terms, pattern_of
 from tests.support.fake import FakeClassifier
 
 TERMS = Terms({"block": ["grumbit", "free pills", "*zorp*"], "review": ["plonk*"], "allow": ["zorpington"]})
@@ -98,9 +98,9 @@ def test_stretched_letters_take_linear_time(piece: str) -> None:
 
 
 def test_allowed_terms_are_blanked_in_place() -> None:
-    assert TERMS.read("In Zorpington, now") == Reading("In           , now", masked=True)
-    assert TERMS.read("Zorpington!") == Reading("Zorpington!", masked=True, exempt=True)
-    assert TERMS.read("elsewhere") == Reading("elsewhere")
+    assert TERMS.read("In Zorpington, now") == ScreenedText("In           , now", masked=True)
+    assert TERMS.read("Zorpington!") == ScreenedText("Zorpington!", masked=True, exempt=True)
+    assert TERMS.read("elsewhere") == ScreenedText("elsewhere")
 
 
 def test_scripts_without_spaces_need_stars() -> None:

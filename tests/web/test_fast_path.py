@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 from content_moderator.app import create_app
 from content_moderator.config.settings import CacheSettings, ExactCacheSettings, HttpSettings, Settings
 from content_moderator.domain.label import Label
-from content_moderator.web.fast_path import MAX_BYTES, Shortcut
+from content_moderator.web.fast_path import MAX_BYTES, FastPath
 from tests.classifiers.wrappers.test_caching import TEXT
 from tests.support.fake import HARMLESS, FakeClassifier
 
@@ -46,7 +46,7 @@ def app(harmful: FakeClassifier) -> Flask:
 
 @pytest.fixture
 def flask(app: Flask) -> Counting:
-    assert isinstance(app.wsgi_app, Shortcut)
+    assert isinstance(app.wsgi_app, FastPath)
     app.wsgi_app._application = Counting(app.wsgi_app._application)
     return app.wsgi_app._application
 
@@ -188,13 +188,13 @@ def test_body_in_pieces_is_put_together(client: FlaskClient, flask: Counting) ->
 
 def test_no_cache_no_shortcut(harmful: FakeClassifier) -> None:
     off = Settings(cache=CacheSettings(exact=ExactCacheSettings(enabled=False)))
-    assert not isinstance(create_app(off, classifier=harmful).wsgi_app, Shortcut)
+    assert not isinstance(create_app(off, classifier=harmful).wsgi_app, FastPath)
 
 
 def test_note_is_part_of_what_an_entry_takes(harmful: FakeClassifier) -> None:
     app = create_app(Settings(), classifier=harmful)
     client = app.test_client()
-    assert isinstance(app.wsgi_app, Shortcut)
+    assert isinstance(app.wsgi_app, FastPath)
     memory = app.wsgi_app._desks.default.memory
     assert memory is not None
     kept = memory._exact

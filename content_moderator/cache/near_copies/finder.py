@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from content_moderator.cache.near_copies.folding import disguised, fold
 from content_moderator.cache.near_copies.guard import Guard
-from content_moderator.cache.near_copies.index import Match, SimilarIndex, nearest
+from content_moderator.cache.near_copies.index import Match, NearCopyIndex, nearest
 from content_moderator.config.settings import SimilarCacheSettings
 from content_moderator.domain.label import Label
 
 
-class NearCache:
+class NearCopyFinder:
     """
     Texts whose answers may serve for their near copies.
 
@@ -21,7 +21,7 @@ class NearCache:
     def __init__(self, settings: SimilarCacheSettings, guard: Guard) -> None:
         self._settings = settings
         self._guard = guard
-        self._index = SimilarIndex(settings)
+        self._index = NearCopyIndex(settings)
 
     def folded(self, text: str) -> str | None:
         """Fold a cleaned text for comparison; None if it is too short, too long or disguised."""

@@ -10,12 +10,13 @@ they were measured at. The same two texts always get the same answer.
 
 import re
 from collections.abc import Mapping
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Protocol, get_args
 
 from content_moderator.cache.near_copies.edits import Change, changes, is_sign, tokens_of
 from content_moderator.cache.near_copies.numbers import numbers_alike, numbers_in
 from content_moderator.cache.near_copies.typos import HARMFUL, Hazards, is_slip, is_spelling
 from content_moderator.config.settings import SimilarCacheSettings
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classifier, succeeded
 from content_moderator.domain.label import Label
 from content_moderator.observability import metrics
@@ -45,6 +46,15 @@ _CHEERFUL: Final = frozenset({"thanks", "thank", "thx", "ty", "cheers"})
 
 _TELLING: Final = HARMFUL | {"gender", "group", "oppose"}
 """Classes of the embedded model's lexicon whose words carry what a text says about people."""
+
+
+class SimilarityJudge(Classifier, Protocol):
+    """The embedded classifier, as the guard uses it."""
+
+    @property
+    def lexicon(self) -> Mapping[str, str]:
+        """Return the words that have a class, and which."""
+        ...
 
 
 class Guard:
@@ -151,7 +161,7 @@ class Guard:
         return None if is_slip(before, after, self._hazards) else "words"
 
     def _refusal_by_scores(self, text: str, remembered: str, answer: Mapping[Label, float]) -> Refusal | None:
-        new, old = succeeded(self._judge.classify([text, remembered]))
+        new, old = succeeded(self._judge.classify([text, remembered], CallContext()))
         if any(abs(new.scores[label] - old.scores[label]) > self._settings.guard_delta for label in Label):
             return "scores"
         if new.unsafe >= DOUBTFUL > 1 - answer[Label.OK]:

@@ -165,7 +165,7 @@ _Posting = int | list[int]
 _Table = dict[int, _Posting]
 
 
-class SimilarIndex:
+class NearCopyIndex:
     """
     Texts filed for look-ups by similarity; safe to use from several threads.
 

@@ -10,8 +10,8 @@ from content_moderator.classifiers.embedded.linear_model import EmbeddedModel, p
 from content_moderator.classifiers.embedded.second_opinion import Opinion, final_odds, opinions
 from content_moderator.classifiers.embedded.sentence_encoder import SentenceEncoder
 from content_moderator.classifiers.embedded.tokens import Lexicon
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, ClassifierIdentity, Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.errors import DeadlineExceededError
 from content_moderator.domain.explanation import Explanation
 from content_moderator.domain.label import Label
@@ -76,11 +76,11 @@ class EmbeddedClassifier:
         """The words that have a class, and which."""
         return self._model.lexicon
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Score each text; see `Classifier.classify`. A pass over ``MAX_BATCH_CHARS`` is not interrupted."""
         outcomes: list[Outcome] = []
         for batch in _batches(texts):
-            if deadline.passed:
+            if context.deadline.passed:
                 break
             outcomes += self._classify(batch)
         late = len(texts) - len(outcomes)

@@ -21,7 +21,7 @@ from content_moderator.classifiers.embedded.features import BLOCKS, BUCKETS, BUC
 from content_moderator.classifiers.embedded.tokens import Lexicon
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.domain.label import HARMS, Label
-from content_moderator.domain.policy import ANY
+from content_moderator.domain.verdict import ANY
 
 MAGIC: Final = b"CMEMBED1"
 

@@ -38,7 +38,7 @@ NOT_FAILURES: Final = (WarmingUpError, QuotaExhaustedError)
 _log = structlog.get_logger(__name__)
 
 
-class Breaker:
+class CircuitBreaker:
     """
     Lets calls through while they go well enough.
 

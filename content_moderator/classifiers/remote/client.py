@@ -9,11 +9,13 @@ from typing import Final
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from content_moderator.classifiers.remote.wire_formats import HUGGING_FACE, Protocol, error_of
+from content_moderator.classifiers.remote.wire_formats import HUGGING_FACE, WireFormat, error_of
 from content_moderator.config.settings import Secret
-from content_moderator.domain.classification import Classification, ClassifierIdentity
+from content_moderator.domain.call_context import CallContext
+from content_moderator.domain.classification import Classification, ClassifierIdentity, Outcome
 from content_moderator.domain.errors import (
     BadReplyError,
+    ClassifierError,
     ClassifierUnavailableError,
     ConfigurationError,
     DeadlineExceededError,
@@ -23,7 +25,7 @@ from content_moderator.net.http import IDENTITY, OutboundSession, Reply
 NAME: Final = "koala"
 
 
-class KoalaClassifier:
+class RemoteClassifier:
     """
     Asks a server that speaks one of three text-classification APIs, once for each call.
 
@@ -40,7 +42,7 @@ class KoalaClassifier:
         identity: ClassifierIdentity,
         connect_timeout_seconds: float,
         max_reply_bytes: int,
-        protocol: Protocol = HUGGING_FACE,
+        wire_format: WireFormat = HUGGING_FACE,
         ca_file: str | None = None,
     ) -> None:
         self.identity = identity
@@ -54,22 +56,26 @@ class KoalaClassifier:
         except requests.RequestException as error:
             raise ConfigurationError("classifier.config.url: not a URL that can be asked") from error
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._protocol = protocol
+        self._wire_format = wire_format
         self._ca_file = ca_file
         self._max_reply_bytes = max_reply_bytes
         self._thread = threading.local()
 
-    def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """
-        Score *texts* in one call; see `BatchClassifier.classify_within`.
+        Score *texts* in one call, which succeeds or fails as a whole; see `Classifier.classify`.
 
-        Raises:
-            ClassifierError: Each row of the API's failures has its own; ``retryable`` tells which
-                may pass.
+        Each kind of failure has an error of its own; ``retryable`` tells which may pass.
         """
         if not texts:
             return []
-        body = self._protocol.encode_request(texts, self.identity.model)
+        try:
+            return list(self._exchange(texts, context.deadline.remaining))
+        except ClassifierError as error:
+            return [error] * len(texts)
+
+    def _exchange(self, texts: Sequence[str], seconds: float) -> list[Classification]:
+        body = self._wire_format.encode_request(texts, self.identity.model)
         # Prepared once: what differs between two calls is the body.
         request = self._request.copy()
         request.prepare_body(body, files=None)
@@ -83,7 +89,7 @@ class KoalaClassifier:
             ) as reply,
         ):
             # Within the exchange: after a reply that cannot be used the connection is not used again either.
-            scores = self._protocol.decode_reply(self._checked(reply), texts=len(texts))
+            scores = self._wire_format.decode_reply(self._checked(reply), texts=len(texts))
             return [Classification(each, self.identity) for each in scores]
 
     def _checked(self, reply: Reply) -> bytes:

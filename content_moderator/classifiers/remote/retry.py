@@ -1,24 +1,28 @@
 """Calls a remote classifier so that neither its faults nor our repetitions hurt."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 from tenacity import (
     Future,
     RetryCallState,
-    Retrying,
-    retry_if_exception,
+    retry_if_result,
     stop_after_attempt,
     wait_random_exponential,
 )
+from tenacity import Retrying as TenacityRetrying
 
-from content_moderator.classifiers.remote.circuit_breaker import Breaker
+from content_moderator.classifiers.remote.circuit_breaker import CircuitBreaker
 from content_moderator.classifiers.remote.rolling_window import RollingWindow
 from content_moderator.classifiers.wrappers.measuring import measure
 from content_moderator.config.settings import RetrySettings
-from content_moderator.domain.classification import BatchClassifier, Classification
+from content_moderator.domain.call_context import CallContext
+from content_moderator.domain.classification import Classifier, Outcome, failure_of_all
+from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.errors import ClassifierError, DeadlineExceededError
 from content_moderator.observability import metrics
 
@@ -61,15 +65,15 @@ class RetryBudget:
             return allowed
 
 
-class Protected:
+class Retrying:
     """
     A remote classifier that is asked again where that helps, and left alone where it does not.
 
-    Everything happens within the time that the caller gives: a pause that would not leave time for another
-    call is not begun, and the error says at once when to come back.
+    Everything happens before the caller's deadline: a pause that would not leave time for another call is not
+    begun, and the error says at once when to come back.
 
     Args:
-        classifier: Makes one call, and knows no retries.
+        classifier: Makes one call, which succeeds or fails as a whole, and knows no retries.
         call_timeout_seconds: Longest time of one call.
         retries: How often, and after which pauses.
         breaker: Refuses calls while the classifier fails.
@@ -79,11 +83,11 @@ class Protected:
 
     def __init__(
         self,
-        classifier: BatchClassifier,
+        classifier: Classifier,
         *,
         call_timeout_seconds: float,
         retries: RetrySettings,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -97,36 +101,52 @@ class Protected:
         self._clock = clock
         self._sleep = sleep
 
-    def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
-        """Score *texts* within *seconds*; see `BatchClassifier.classify_within`."""
-        ends = self._clock() + seconds
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+        """Score each text; see `Classifier.classify`."""
+        self._budget.count_call()
+        outcomes = self._call(texts, context)
+        if not _may_pass(outcomes):
+            return outcomes
+        return self._retry(outcomes, texts, context)
+
+    def _retry(self, outcomes: list[Outcome], texts: Sequence[str], context: CallContext) -> list[Outcome]:
+        """Make a failed call again while that may help."""
         out_of_attempts = stop_after_attempt(self._settings.max_attempts)
 
         def give_up(state: RetryCallState) -> bool:
-            if out_of_attempts(state) or self._clock() + state.upcoming_sleep + MIN_CALL_SECONDS > ends:
+            if out_of_attempts(state) or state.upcoming_sleep + MIN_CALL_SECONDS > context.deadline.remaining:
                 return True
             if not self._budget.spend():
                 metrics.RETRY_BUDGET_EXHAUSTED.inc()
                 return True
             return False
 
-        self._budget.count_call()
-        retrying = Retrying(
-            retry=retry_if_exception(_may_pass),
+        # The first attempt has been made: nearly every call succeeds, and needs none of this.
+        attempts = itertools.chain([outcomes], iter(lambda: self._call(texts, context), None))
+        retrying = TenacityRetrying(
+            retry=retry_if_result(_may_pass),
             wait=self._wait,
             stop=give_up,
             before_sleep=_count_retry,
             sleep=self._sleep,
-            reraise=True,
+            retry_error_callback=_outcomes_of,
         )
-        return retrying(self._call, texts, ends)
+        return retrying(lambda: next(attempts))
 
-    def _call(self, texts: Sequence[str], ends: float) -> list[Classification]:
-        remaining = min(ends - self._clock(), self._call_timeout_seconds)
-        if remaining <= 0:
-            raise DeadlineExceededError("no time was left for a call")
-        with self._breaker.guard(), measure(self.identity.name):
-            return self._classifier.classify_within(texts, remaining)
+    def _call(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+        seconds = min(context.deadline.remaining, self._call_timeout_seconds)
+        if seconds <= 0:
+            return [DeadlineExceededError("no time was left for a call")] * len(texts)
+        context = replace(context, deadline=Deadline.after(seconds, self._clock))
+        try:
+            with self._breaker.guard(), measure(self.identity.name):
+                outcomes = self._classifier.classify(texts, context)
+                if error := failure_of_all(outcomes):
+                    # For the breaker and the metrics.
+                    raise error
+                return outcomes
+        except ClassifierError as error:
+            return [error] * len(texts)
 
     def _wait(self, state: RetryCallState) -> float:
         """Wait as long as the classifier said, else for a random time that may be longer each time."""
@@ -134,15 +154,19 @@ class Protected:
         return self._pause(state) if told is None else told
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Tell whether another call may succeed; one that took too long may, if there is time left."""
-    return isinstance(error, ClassifierError) and (
-        error.retryable or isinstance(error, DeadlineExceededError)
-    )
+def _may_pass(outcomes: Sequence[Outcome]) -> bool:
+    """Return whether another call may succeed; one that took too long may, if there is time left."""
+    error = failure_of_all(outcomes)
+    return error is not None and (error.retryable or isinstance(error, DeadlineExceededError))
+
+
+def _outcomes_of(state: RetryCallState) -> list[Outcome]:
+    outcomes: list[Outcome] = cast(Future, state.outcome).result()
+    return outcomes
 
 
 def _error_of(state: RetryCallState) -> ClassifierError:
-    return cast(ClassifierError, cast(Future, state.outcome).exception())
+    return cast(ClassifierError, _outcomes_of(state)[0])
 
 
 def _count_retry(state: RetryCallState) -> None:

@@ -42,7 +42,7 @@ Scores = dict[Label, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class WireFormat:
     """
     A server's way to say things.
 
@@ -107,13 +107,13 @@ def _data(reply: Any, _texts: int) -> Any:
     return reply.get("data") if isinstance(reply, dict) else None
 
 
-HUGGING_FACE: Final = Protocol(None, True, _encode_for_hugging_face, _bare)
-PROTOCOLS: Final[Mapping[str, Protocol]] = {
+HUGGING_FACE: Final = WireFormat(None, True, _encode_for_hugging_face, _bare)
+WIRE_FORMATS: Final[Mapping[str, WireFormat]] = {
     "hf": HUGGING_FACE,
-    "tei": Protocol("/predict", False, _encode_for_tei, _bare),
-    "infinity": Protocol("/classify", False, _encode_for_infinity, _data),
+    "tei": WireFormat("/predict", False, _encode_for_tei, _bare),
+    "infinity": WireFormat("/classify", False, _encode_for_infinity, _data),
 }
-"""By their names in ``classifier.config.protocol``."""
+"""By their names in ``classifier.config.wire_format``."""
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ClassifierError:

@@ -1,19 +1,24 @@
-"""Lets texts that wait share calls: identical ones are sent once, others leave together."""
+"""Lets texts that wait leave together in one call of the classifier."""
 
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from content_moderator.classifiers.wrappers.latch import Latch
-from content_moderator.config.settings import CoalescingSettings
-from content_moderator.domain.classification import BatchClassifier, Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.config.settings import BatchingSettings
+from content_moderator.domain.call_context import CallContext
+from content_moderator.domain.classification import (
+    Classification,
+    Classifier,
+    Outcome,
+    failure_of_all,
+)
+from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.errors import (
     BadReplyError,
     ClassifierError,
@@ -25,258 +30,292 @@ from content_moderator.observability import metrics
 from content_moderator.text.chunks import usual_tokens
 
 SINGLES_SECONDS: Final = 300.0
-"""How long a classifier that failed a batch, and answered each text of it alone, gets single texts."""
+"""How long single texts are sent to a classifier that refused a batch and answered each text of it alone."""
 
 MAX_SPLITS_FACTOR: Final = 4
 """
 Calls that the search for the texts to blame for a refused batch may cost, in logarithms of its size. One text
-is found in two; where many are refused, those that could not be told apart are errors.
+is found in two; where many are refused, those that could not be told apart get the error.
 """
 
+LOADED_DIVISOR: Final = 4
+"""By what ``max_in_flight`` is divided while more texts wait than that: fewer calls with more texts each."""
+
 _log = structlog.get_logger(__name__)
+
+
+class _Caller:
+    """
+    A thread in `Batching.classify`, its texts' outcomes, and how it is woken.
+
+    All attributes but ``ready`` are guarded by the lock of `Batching`.
+
+    Args:
+        texts: How many texts it waits for.
+        ends_at: Its deadline, on the monotonic clock.
+    """
+
+    __slots__ = ("batch", "ends_at", "leading", "left", "notified", "outcomes", "ready")
+
+    def __init__(self, texts: int, ends_at: float) -> None:
+        self.ends_at = ends_at
+        self.outcomes: list[Outcome | Exception | None] = [None] * texts
+        self.left = texts
+        self.batch: list[_Entry] | None = None
+        self.leading = False
+        self.notified = False
+        # Locked until there is something to do: a batch to send, or the last outcome.
+        self.ready = threading.Lock()
+        self.ready.acquire()
+
+    def notify(self) -> None:
+        """Wake the thread."""
+        if not self.notified:
+            self.notified = True
+            self.ready.release()
 
 
 @dataclass(eq=False, slots=True)
 class _Entry:
     """
-    A text on its way, and all who wait for it.
+    A text that waits for a call or is in one.
 
     Args:
         text: The text.
         tokens: About as many as a model makes of it.
         since: When it came.
-        ends: When the last of those who waited for it when its call began gives up.
-        waiters: How many wait.
-        flying: Whether its call has begun.
-        latch: What they wait for.
+        caller: Who waits for it.
+        index: Of its outcome among the caller's.
     """
 
     text: str
     tokens: int
     since: float
-    ends: float
-    waiters: int = 0
-    flying: bool = False
-    latch: Latch = field(default_factory=Latch)
+    caller: _Caller
+    index: int
 
 
-class Coalesced:
+class Batching:
     """
-    A classifier whose callers wait for each other instead of each making a call.
+    A classifier whose callers share calls instead of each making one.
 
-    As databases commit in groups: while fewer than ``max_in_flight`` calls are under way (half as many under
-    load) a text leaves at once, alone; what comes in the meantime leaves together with the next call. So
-    nothing waits when there is little to do, and calls grow as the load does. Texts of about the same length
-    leave together, as many as ``max_batch_tokens`` allow: a model pads all to the longest.
+    As databases commit in groups: while no more texts are under way than ``max_in_flight``, a text leaves at
+    once, alone; what comes while all calls are under way leaves together in the next one. Beyond that there are
+    fewer calls with more texts each, since a call costs as much CPU time as a request. Texts of about the same
+    length leave together, as many as ``max_batch_tokens`` allow: a model pads all texts to the longest.
 
-    A request of many texts takes its turn in slices: its own size never makes it fail. A batch that the
-    classifier refuses or answers with nonsense is halved until the text to blame is alone: no text fails its
-    neighbours. Each caller waits until its own deadline and no longer; one that gives up takes nothing from
-    the others.
+    A call is sent by the thread of a caller whose text is in it, the one with the latest deadline; a thread of
+    a pool sends it only if that caller is busy with another call.
+
+    Requests of many texts are admitted in slices, so that no request fails for its size. A batch that the
+    classifier refuses or answers with nonsense is halved until the text to blame is alone. Each caller waits
+    until its own deadline; one that gives up takes nothing from the others.
 
     Args:
-        classifier: Takes several texts at once.
-        deadline_seconds: Longest time of an answer; a call under way is shared while half of it is left.
+        classifier: Takes several texts in one call.
         settings: How many calls, and how large.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        classifier: BatchClassifier,
+        classifier: Classifier,
         *,
-        deadline_seconds: float,
-        settings: CoalescingSettings,
+        settings: BatchingSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._classifier = classifier
         self.identity = classifier.identity
-        self._deadline_seconds = deadline_seconds
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        # Told whenever texts have left or been answered: slices wait for room.
+        # Notified when texts have been answered: slices wait for room.
         self._room = threading.Condition(self._lock)
-        self._waiting: dict[str, _Entry] = {}
-        self._flying: dict[str, _Entry] = {}
+        self._slices_waiting = 0
+        self._waiting: list[_Entry] = []
+        self._texts_in_calls = 0
         self._calls = 0
         self._singles_until = float("-inf")
-        # Its threads start with the first texts: a process that forks before has none.
-        self._threads = ThreadPoolExecutor(settings.max_in_flight, thread_name_prefix="dispatch")
+        # Its threads start with the first call that no caller can send: a process that forks before has none.
+        self._threads = ThreadPoolExecutor(settings.max_in_flight, thread_name_prefix="batching")
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """
         Score each text; see `Classifier.classify`.
 
         If too many texts of others wait already, nothing is sent and each is an ``OverloadedError``.
         """
-        if deadline is NEVER:
-            deadline = Deadline.after(self._deadline_seconds, self._clock)
-        left = list(dict.fromkeys(texts))
-        outcomes: dict[str, Outcome] = {}
-        while left:
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(texts):
+            left = texts[len(outcomes) :]
             try:
-                entries = self._join(left, deadline, may_wait=bool(outcomes))
+                caller = self._admit(left, context.deadline, may_wait=bool(outcomes))
             except (OverloadedError, DeadlineExceededError) as error:
-                outcomes |= dict.fromkeys(left, error)
-                break
-            found = {entry.text: entry.latch.wait(deadline) for entry in entries}
-            self._leave(entries)
-            outcomes |= found
-            left = left[len(entries) :]
-        return [outcomes[text] for text in texts]
+                return outcomes + [error] * len(left)
+            self._wait(caller, context.deadline)
+            for outcome in caller.outcomes:
+                if not isinstance(outcome, Classification | ClassifierError):
+                    # A mistake of ours in the thread that sent the call.
+                    raise outcome or RuntimeError("a text has no outcome")
+                outcomes.append(outcome)
+        return outcomes
 
-    def _join(self, texts: Sequence[str], deadline: Deadline, *, may_wait: bool) -> list[_Entry]:
+    def _admit(self, texts: Sequence[str], deadline: Deadline, *, may_wait: bool) -> _Caller:
         """
-        Take on the first of *texts*, as many as there is room for and half of all room at most.
+        Let the first of *texts* wait for a call: as many as there is room for, at most half of all room.
 
         Raises:
             OverloadedError: There is no room, and the caller has not begun.
-            DeadlineExceededError: There was none in time.
+            DeadlineExceededError: There was no room in time.
         """
-        now = self._clock()
         with self._lock:
-            while (room := self._settings.max_waiting - len(self._waiting) - len(self._flying)) <= 0:
-                if not may_wait and not self._known(texts[0], now):
+            while (room := self._settings.max_waiting - len(self._waiting) - self._texts_in_calls) <= 0:
+                if not may_wait:
                     metrics.SHED.inc()
                     raise OverloadedError(
-                        f"{len(self._waiting)} texts wait, {len(self._flying)} are under way"
+                        f"{len(self._waiting)} texts wait, {self._texts_in_calls} are in calls"
                     )
-                if not may_wait:
-                    break
-                if not self._room.wait(min(max(deadline.remaining, 0), threading.TIMEOUT_MAX)):
-                    raise DeadlineExceededError("no place was free in time")
-                now = self._clock()
-            most = min(room, math.ceil(self._settings.max_waiting / 2))
-            entries: list[_Entry] = []
-            new = 0
-            for text in texts:
-                entry = self._known(text, now)
-                if entry is None:
-                    if new >= most:
-                        break
-                    new += 1
-                    entry = _Entry(text, usual_tokens(text), since=now, ends=deadline.at)
-                    self._waiting[text] = entry
-                entry.waiters += 1
-                if not entry.flying:
-                    entry.ends = deadline.at
-                entries.append(entry)
-            metrics.CALLS_SAVED.labels("shared").inc(len(entries) - new)
-            self._start()
-        return entries
-
-    def _known(self, text: str, now: float) -> _Entry | None:
-        """Give the entry of *text*, unless too little time is left of its call to be worth waiting for."""
-        if (waiting := self._waiting.get(text)) is not None:
-            return waiting
-        entry = self._flying.get(text)
-        return entry if entry and entry.ends - now >= self._deadline_seconds / 2 else None
-
-    def _start(self) -> None:
-        """Begin another call if there is a text and a place for it; the lock is held."""
-        if self._waiting and self._calls < self._places():
-            self._calls += 1
-            self._threads.submit(self._dispatch)
-
-    def _places(self) -> int:
-        """
-        Tell how many calls may be under way.
-
-        When more texts are on their way than one call could take, half the calls with twice the texts answer
-        more: a call costs us as much as a request does.
-        """
-        limit = self._settings.max_in_flight
-        busy = len(self._waiting) + len(self._flying) > self._settings.max_batch
-        return max(limit // 2, 1) if busy else limit
-
-    def _leave(self, entries: Sequence[_Entry]) -> None:
-        """What nobody waits for any more need not be sent."""
-        with self._lock:
-            for entry in entries:
-                entry.waiters -= 1
-                if not entry.waiters and self._waiting.get(entry.text) is entry:
-                    del self._waiting[entry.text]
-
-    def _dispatch(self) -> None:
-        """Make calls until nothing waits."""
-        while batch := self._take():
-            try:
-                self._score(batch)
-            except Exception as error:  # noqa: BLE001
-                # A mistake of ours: whoever waits hears of it, and the next texts get their call.
-                _fail(batch, error)
-            finally:
-                metrics.CALLS_IN_FLIGHT.dec()
-                with self._lock:
-                    for entry in batch:
-                        if self._flying.get(entry.text) is entry:
-                            del self._flying[entry.text]
-                    self._room.notify_all()
-
-    def _take(self) -> list[_Entry]:
-        with self._lock:
-            batch = self._chosen() if self._waiting and self._calls <= self._places() else []
-            if not batch:
-                self._calls -= 1
-                return []
-            for entry in batch:
-                del self._waiting[entry.text]
-                self._flying[entry.text] = entry
-                entry.flying = True
-            self._start()
+                self._wait_for_room(deadline)
+            texts = texts[: min(room, math.ceil(self._settings.max_waiting / 2))]
             now = self._clock()
+            caller = _Caller(len(texts), deadline.at)
+            self._waiting += [
+                _Entry(text, usual_tokens(text), now, caller, index) for index, text in enumerate(texts)
+            ]
+            self._start_calls()
+        return caller
+
+    def _wait_for_room(self, deadline: Deadline) -> None:
+        self._slices_waiting += 1
+        try:
+            if not self._room.wait(min(max(deadline.remaining, 0), threading.TIMEOUT_MAX)):
+                raise DeadlineExceededError("no place was free in time")
+        finally:
+            self._slices_waiting -= 1
+
+    def _wait(self, caller: _Caller, deadline: Deadline) -> None:
+        """Wait until all outcomes are there or the deadline has passed, and send calls meanwhile."""
+        while True:
+            in_time = caller.ready.acquire(timeout=min(max(deadline.remaining, 0), threading.TIMEOUT_MAX))
+            with self._lock:
+                if in_time:
+                    caller.notified = False
+                batch, caller.batch = caller.batch, None
+                if batch is None and not in_time and caller.left:
+                    self._give_up(caller)
+                if batch is None and not caller.left:
+                    return
+            if batch is not None:
+                self._send(batch, caller)
+
+    def _give_up(self, caller: _Caller) -> None:
+        """Take a caller's texts back, but for those that are in a call; the lock is held."""
+        self._waiting = [entry for entry in self._waiting if entry.caller is not caller]
+        error = DeadlineExceededError("no answer came in time")
+        caller.outcomes = [error if outcome is None else outcome for outcome in caller.outcomes]
+        caller.left = 0
+
+    def _start_calls(self) -> None:
+        """Start calls while texts wait and calls are allowed; the lock is held."""
+        while self._waiting and self._calls < self._allowed_calls():
+            batch = self._next_batch()
+            self._calls += 1
+            self._texts_in_calls += len(batch)
+            leader = max((entry.caller for entry in batch), key=lambda caller: caller.ends_at)
+            if leader.leading:
+                self._threads.submit(self._send, batch, None)
+            else:
+                leader.leading = True
+                leader.batch = batch
+                leader.notify()
+
+    def _allowed_calls(self) -> int:
+        limit = self._settings.max_in_flight
+        loaded = len(self._waiting) + self._texts_in_calls > limit
+        return max(limit // LOADED_DIVISOR, 1) if loaded and not self._single else limit
+
+    @property
+    def _single(self) -> bool:
+        """Return whether the classifier takes only single texts at the moment."""
+        return self._clock() < self._singles_until
+
+    def _next_batch(self) -> list[_Entry]:
+        """Take the text that has waited longest, and those that are about as long; the lock is held."""
+        limit = 1 if self._single else self._settings.max_batch
+        oldest = self._waiting[0]
+        batch: list[_Entry] = []
+        longest = 0
+        for entry in sorted(self._waiting, key=lambda each: abs(each.tokens - oldest.tokens)):
+            longest = max(longest, entry.tokens)
+            full = longest * (len(batch) + 1) > self._settings.max_batch_tokens
+            if len(batch) == limit or (batch and full):
+                break
+            batch.append(entry)
+        taken = set(batch)
+        self._waiting = [entry for entry in self._waiting if entry not in taken]
+        return batch
+
+    def _send(self, batch: Sequence[_Entry], leader: _Caller | None) -> None:
+        """Make one call in the thread of *leader*, if any; hand the outcomes out, and start the next calls."""
+        now = self._clock()
         metrics.CALLS_IN_FLIGHT.inc()
         metrics.BATCH_TEXTS.observe(len(batch))
         metrics.CALLS_SAVED.labels("batched").inc(len(batch) - 1)
         for entry in batch:
             metrics.QUEUE_SECONDS.observe(now - entry.since)
-        return batch
-
-    def _chosen(self) -> list[_Entry]:
-        """Choose what leaves in one call: what has waited longest, and what is about as long as that."""
-        oldest = next(iter(self._waiting.values()))
-        limit = 1 if self._clock() < self._singles_until else self._settings.max_batch
-        batch: list[_Entry] = []
-        longest = 0
-        for entry in sorted(self._waiting.values(), key=lambda each: abs(each.tokens - oldest.tokens)):
-            longest = max(longest, entry.tokens)
-            if len(batch) == limit or (
-                batch and longest * (len(batch) + 1) > self._settings.max_batch_tokens
-            ):
-                break
-            batch.append(entry)
-        return batch
-
-    def _score(self, batch: Sequence[_Entry]) -> bool:
-        """Ask for a batch, halved where it fails as a whole; tell whether every text has an answer."""
-        return self._score_part(batch, _Splits(MAX_SPLITS_FACTOR * math.ceil(math.log2(len(batch) + 1))))
-
-    def _score_part(self, batch: Sequence[_Entry], splits: "_Splits") -> bool:
-        seconds = max(entry.ends for entry in batch) - self._clock()
+        outcomes: Sequence[Outcome | Exception]
         try:
-            answers = self._classifier.classify_within([entry.text for entry in batch], seconds)
-        except (BadReplyError, RequestRefusedError) as error:
-            if len(batch) > 1 and splits.take(2):
-                return self._score_halves(batch, splits, error)
-            _fail(batch, error)
-            return False
-        except ClassifierError as error:
-            _fail(batch, error)
-            return False
-        for entry, answer in zip(batch, answers, strict=True):
-            entry.latch.finish(answer)
-        return True
+            outcomes = self._score(batch)
+        except Exception as error:  # noqa: BLE001  (raised in the threads of all callers that wait)
+            outcomes = [error] * len(batch)
+        metrics.CALLS_IN_FLIGHT.dec()
+        with self._lock:
+            if leader is not None:
+                leader.leading = False
+            self._calls -= 1
+            self._texts_in_calls -= len(batch)
+            for entry, outcome in zip(batch, outcomes, strict=True):
+                self._hand_out(entry, outcome)
+            self._start_calls()
+            if self._slices_waiting:
+                self._room.notify_all()
 
-    def _score_halves(self, batch: Sequence[_Entry], splits: "_Splits", error: ClassifierError) -> bool:
+    @staticmethod
+    def _hand_out(entry: _Entry, outcome: Outcome | Exception) -> None:
+        caller = entry.caller
+        if caller.left and caller.outcomes[entry.index] is None:
+            caller.outcomes[entry.index] = outcome
+            caller.left -= 1
+            if not caller.left:
+                caller.notify()
+
+    def _score(self, batch: Sequence[_Entry]) -> list[Outcome]:
+        """Ask about a batch; halve it where it fails as a whole."""
+        ends_at = max(entry.caller.ends_at for entry in batch)
+        splits = _Splits(MAX_SPLITS_FACTOR * math.ceil(math.log2(len(batch) + 1)))
+        context = CallContext(Deadline(ends_at, self._clock))
+        return self._score_part([entry.text for entry in batch], context, splits)
+
+    def _score_part(self, texts: Sequence[str], context: CallContext, splits: "_Splits") -> list[Outcome]:
+        outcomes = self._classifier.classify(texts, context)
+        error = failure_of_all(outcomes)
+        if len(texts) > 1 and isinstance(error, BadReplyError | RequestRefusedError) and splits.take(2):
+            return self._score_halves(texts, context, splits, error)
+        return outcomes
+
+    def _score_halves(
+        self, texts: Sequence[str], context: CallContext, splits: "_Splits", error: ClassifierError
+    ) -> list[Outcome]:
         metrics.BATCHES_SPLIT.labels(error.code).inc()
-        middle = len(batch) // 2
-        halves = [self._score_part(half, splits) for half in (batch[:middle], batch[middle:])]
-        if all(halves) and len(batch) == 2:  # noqa: PLR2004  (each text was answered alone, and not together)
+        middle = len(texts) // 2
+        first = self._score_part(texts[:middle], context, splits)
+        outcomes = first + self._score_part(texts[middle:], context, splits)
+        answered = all(isinstance(outcome, Classification) for outcome in outcomes)
+        if answered and len(texts) == 2:  # noqa: PLR2004  (each text was answered alone, and not together)
             with self._lock:
                 self._singles_until = self._clock() + SINGLES_SECONDS
             _log.warning("batches_refused", code=error.code, seconds=SINGLES_SECONDS)
-        return all(halves)
+        return outcomes
 
 
 class _Splits:
@@ -286,10 +325,6 @@ class _Splits:
         self._left = left
 
     def take(self, calls: int) -> bool:
+        """Take some calls; return whether there are so many left."""
         self._left -= calls
         return self._left >= 0
-
-
-def _fail(batch: Sequence[_Entry], error: Exception) -> None:
-    for entry in batch:
-        entry.latch.finish(error)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classifier, Outcome, strictest
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.observability import metrics
-from content_moderator.text.deobfuscation import plain_view
+from content_moderator.text.deobfuscation import deobfuscated
 
 
-class Viewed:
+class Deobfuscating:
     """
     A classifier that disguises do not mislead, around one that reads what is written.
 
@@ -24,11 +24,11 @@ class Viewed:
         self._classifier = classifier
         self.identity = classifier.identity
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Score each text; see `Classifier.classify`."""
-        views = {place: view for place, text in enumerate(texts) if (view := plain_view(text))}
-        metrics.VIEWED.inc(len(views))
-        found = self._classifier.classify([*texts, *views.values()], deadline)
+        views = {place: view for place, text in enumerate(texts) if (view := deobfuscated(text))}
+        metrics.DEOBFUSCATED.inc(len(views))
+        found = self._classifier.classify([*texts, *views.values()], context)
         answers = found[: len(texts)]
         for place, of_the_view in zip(views, found[len(texts) :], strict=True):
             answers[place] = strictest([answers[place], of_the_view])

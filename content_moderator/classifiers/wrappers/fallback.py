@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import structlog
 
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, Classifier, Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.deadline import NEVER
 from content_moderator.domain.errors import ClassifierError
 from content_moderator.observability import metrics
 
 _log = structlog.get_logger(__name__)
 
 
-class WithFallback:
+class Fallback:
     """
     Two classifiers that look like one; what the second answers is marked degraded.
 
@@ -28,16 +29,17 @@ class WithFallback:
         self._stand_in = stand_in
         self.identity = primary.identity
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Score each text; see `Classifier.classify`."""
-        outcomes = self._primary.classify(texts, deadline)
+        outcomes = self._primary.classify(texts, context)
         failed = {
             place: outcome for place, outcome in enumerate(outcomes) if isinstance(outcome, ClassifierError)
         }
         if failed:
             self._tell(failed.values())
             # It is fast, and answers even if no time is left: that is what it is for.
-            instead = self._stand_in.classify([texts[place] for place in failed])
+            unbounded = replace(context, deadline=NEVER)
+            instead = self._stand_in.classify([texts[place] for place in failed], unbounded)
             for place, outcome in zip(failed, instead, strict=True):
                 outcomes[place] = _degraded(outcome)
         return outcomes

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, Classifier, Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.errors import ClassifierError, OverloadedError, WarmingUpError
 from content_moderator.observability import metrics
 
@@ -36,7 +37,7 @@ class Readiness:
         return self.state in {"ready", "degraded"}
 
 
-class Probed:
+class Health:
     """
     A classifier that remembers how its last call ended.
 
@@ -76,9 +77,9 @@ class Probed:
         self._next_probe = clock()
         self._probe: threading.Thread | None = None
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Pass the call on and remember how it ended; see `Classifier.classify`."""
-        outcomes = self._classifier.classify(texts, deadline)
+        outcomes = self._classifier.classify(texts, context)
         # That there is too much to do says nothing about the classifier.
         errors = [
             each
@@ -122,4 +123,4 @@ class Probed:
 
     def _send_probe(self) -> None:
         # `classify` remembers what comes of it.
-        self.classify([PROBE_TEXT], Deadline.after(self._deadline_seconds))
+        self.classify([PROBE_TEXT], CallContext(Deadline.after(self._deadline_seconds)))

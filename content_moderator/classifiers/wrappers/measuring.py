@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classifier, Outcome, succeeded
-from content_moderator.domain.deadline import NEVER, Deadline
-from content_moderator.domain.errors import ClassifierError
+from content_moderator.domain.errors import BadReplyError, ClassifierError
 from content_moderator.observability import metrics
 
 
@@ -26,18 +26,22 @@ def measure(name: str) -> Iterator[None]:
         metrics.CLASSIFIER_CALL_SECONDS.labels(name).observe(time.perf_counter() - started)
 
 
-class Measured:
-    """A classifier whose calls show in the metrics."""
+class Measuring:
+    """A classifier whose calls show in the metrics, and which answers each text: the only place that checks."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
         self.identity = classifier.identity
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Pass the call on; see `Classifier.classify`."""
         outcomes: list[Outcome] = []
         with suppress(ClassifierError), measure(self.identity.name):
-            outcomes = self._classifier.classify(texts, deadline)
+            outcomes = self._classifier.classify(texts, context)
+            if len(outcomes) != len(texts):
+                outcomes = [BadReplyError("the number of answers differs from the number of texts")] * len(
+                    texts
+                )
             # A call counts as failed if one of its texts did.
             succeeded(outcomes)
         return outcomes

@@ -2,17 +2,19 @@
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
+from content_moderator.domain.action import Action
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, Classifier, succeeded
 from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.errors import ClassifierError
-from content_moderator.domain.policy import Decision
-from content_moderator.observability import metrics
+from content_moderator.observability import logs, metrics
 
 RESULTS: Final = ("agrees", "milder", "stricter", "failed", "dropped")
 """
@@ -22,22 +24,23 @@ given; it could not be asked; or too many checks waited already.
 
 MAX_WAITING: Final = 8
 
-_SEVERITY: Final[dict[Decision, int]] = {"allow": 0, "review": 1, "block": 2}
-
 _log = structlog.get_logger(__name__)
 
 
-class Sampler:
+Store = Callable[[Sequence[tuple[str, Classification]]], object]
+"""Stores fresh answers in the cache that the checked answer came from."""
+
+
+class NearCopyChecker:
     """
-    Asks about a share of the texts again, one after the other, and never makes a caller wait.
+    Checks a share of the answers that came from near copies, one after the other, in a thread of its own.
 
     Args:
-        classifier: Who is asked.
+        classifier: Is asked.
         rate: Share of the answers that are checked, 0 to 1.
-        decide: What the policy makes of an answer.
-        remember: Told each fresh answer.
+        decide: Returns what the policy makes of an answer.
         deadline_seconds: For each check.
-        chance: Gives numbers in [0, 1).
+        chance: Returns numbers in [0, 1).
     """
 
     def __init__(
@@ -45,51 +48,51 @@ class Sampler:
         classifier: Classifier,
         *,
         rate: float,
-        decide: Callable[[Classification], Decision],
-        remember: Callable[[str, Classification], object],
+        decide: Callable[[Classification], Action],
         deadline_seconds: float = 8.0,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._classifier = classifier
         self._rate = rate
         self._decide = decide
-        self._remember = remember
         self._deadline_seconds = deadline_seconds
         self._chance = chance
-        self._places = threading.BoundedSemaphore(MAX_WAITING)
+        self._free = threading.BoundedSemaphore(MAX_WAITING)
         for result in RESULTS:
             metrics.CACHE_SAMPLES.labels(result)
         # Its thread starts with the first check: a process that forks before has none.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sample")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="near-copy-check")
 
-    def sample(self, text: str, given: Classification) -> None:
-        """Check the answer *given* about *text*, if chance will have it."""
+    def check(self, text: str, given: Classification, context: CallContext, store: Store) -> None:
+        """Check the answer *given* about *text* if chance decides so; never wait for it."""
         if self._chance() >= self._rate:
             return
-        if not self._places.acquire(blocking=False):
+        if not self._free.acquire(blocking=False):
             metrics.CACHE_SAMPLES.labels("dropped").inc()
             return
-        self._thread.submit(self._check, text, given)
+        self._thread.submit(self._check, text, given, context, store)
 
-    def _check(self, text: str, given: Classification) -> None:
+    def _check(self, text: str, given: Classification, context: CallContext, store: Store) -> None:
+        logs.request_id.set(context.trace.request_id if context.trace else None)
         try:
-            result = self._compare(text, given)
+            result = self._compare(text, given, context, store)
         except ClassifierError:
             result = "failed"
         except Exception as error:  # noqa: BLE001  (a thread of its own: nobody else would hear of it)
-            _log.error("sample_failed", exception=type(error).__name__)
+            _log.error("near_copy_check_failed", exception=type(error).__name__)
             result = "failed"
         finally:
-            self._places.release()
+            self._free.release()
         metrics.CACHE_SAMPLES.labels(result).inc()
 
-    def _compare(self, text: str, given: Classification) -> str:
-        outcomes = self._classifier.classify([text], Deadline.after(self._deadline_seconds))
-        [fresh] = succeeded(outcomes)
+    def _compare(self, text: str, given: Classification, context: CallContext, store: Store) -> str:
+        # The request has its answer: the check has a deadline of its own.
+        context = replace(context, deadline=Deadline.after(self._deadline_seconds))
+        [fresh] = succeeded(self._classifier.classify([text], context))
         if fresh.degraded:
             return "failed"
-        self._remember(text, fresh)
-        severer = _SEVERITY[self._decide(fresh)] - _SEVERITY[self._decide(given)]
-        if severer:
-            _log.warning("sample_disagrees", distance=given.cache.distance, stricter=severer > 0)
-        return "agrees" if not severer else "stricter" if severer > 0 else "milder"
+        store([(text, fresh)])
+        difference = self._decide(fresh).severity - self._decide(given).severity
+        if difference:
+            _log.warning("near_copy_check_disagrees", distance=given.cache.distance, stricter=difference > 0)
+        return "agrees" if not difference else "stricter" if difference > 0 else "milder"

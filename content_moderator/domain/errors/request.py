@@ -121,9 +121,11 @@ class RateLimitedError(RequestError):
     code = "rate_limited"
     detail = "You have reached your rate limit."
 
-    def __init__(self, allowances: Sequence[Any] = (), *, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, limit_statuses: Sequence[Any] = (), *, retry_after_seconds: float | None = None
+    ) -> None:
         super().__init__()
-        self.allowances = allowances
+        self.limit_statuses = limit_statuses
         self.retry_after_seconds = retry_after_seconds
-        if allowances and retry_after_seconds is None:
+        if limit_statuses and retry_after_seconds is None:
             self.detail = "The request has more texts than your rate limit allows at once."

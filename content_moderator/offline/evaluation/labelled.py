@@ -10,7 +10,7 @@ import orjson
 
 from content_moderator.domain.errors import ScanError
 from content_moderator.domain.label import HARMS
-from content_moderator.domain.policy import ANY
+from content_moderator.domain.verdict import ANY
 from content_moderator.offline.scanning.row import (
     MAX_FIELD_CHARS,
     MISSING,

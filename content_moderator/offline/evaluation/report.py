@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from content_moderator.domain.policy import RULE_NAMES, Rule, Verdict, score_of
+from content_moderator.domain.policy import Rule, score_of
+from content_moderator.domain.verdict import RULE_NAMES, Verdict
 from content_moderator.offline.evaluation.labelled import LabelledRow, harmful
 from content_moderator.offline.evaluation.measure import Floats, calibration_error
 

@@ -10,11 +10,17 @@ import orjson
 
 from content_moderator.domain.errors import ScanError
 from content_moderator.domain.label import Label
-from content_moderator.domain.policy import Verdict
+from content_moderator.domain.verdict import Verdict
 from content_moderator.offline.scanning.row import Row
 from content_moderator.text.normalization import is_unicode
 
-SCORE_DIGITS: Final = 6
+LAYOUT: Final = 2
+"""Changes with the layout of the output: a scan that was begun in another one cannot go on."""
+
+VERDICT_FIELDS: Final = (
+    "labels", "flagged", "decision", "reasons", "language", "policy", "classifier", "cache", "degraded",
+)  # fmt: skip
+"""The fields of `Verdict.as_dict`."""
 
 
 class Writer:
@@ -36,10 +42,10 @@ class Writer:
 
     def record(self, row: Row, verdict: Verdict) -> bytes:
         """Write one row's answer."""
-        fields = _fields(row, verdict)
+        fields = {"line": row.line, **row.kept, **verdict.as_dict()}
         if not self._csv:
             return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
-        flat = fields | fields.pop("scores") | {"reasons": ";".join(map(_reason, fields["reasons"]))}
+        flat = _flat(fields)
         return _csv_line([_cell(flat[name]) for name in self._columns])
 
 
@@ -67,7 +73,7 @@ def check_keep(keep: Sequence[str]) -> None:
     Raises:
         ScanError: One has the name of a field of the answer, or a name that is not UTF-8.
     """
-    ours = {*columns(()), "scores"}
+    ours = {*columns(()), *VERDICT_FIELDS}
     for name in keep:
         if name in ours:
             raise ScanError(f"cannot keep {name!r}: a field of the answer has that name")
@@ -82,22 +88,15 @@ def bad_record(row: Row, problem: str) -> bytes:
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _fields(row: Row, verdict: Verdict) -> dict[str, Any]:
-    classification = verdict.classification
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a judged row with one value per column."""
     return {
-        "line": row.line,
-        **row.kept,
-        "decision": verdict.decision,
-        "flagged": verdict.flagged,
-        "language": verdict.language.code,
-        "judged": verdict.language.judged,
-        "scores": {label.value: round(score, SCORE_DIGITS) for label, score in classification.scores.items()},
-        "reasons": [
-            {"label": each.label, "threshold": each.threshold, "action": each.action}
-            for each in verdict.reasons
-        ],
-        "classifier": classification.classifier.name,
-        "degraded": classification.degraded,
+        **fields,
+        **{each["label"]: each["score"] for each in fields["labels"]},
+        "reasons": ";".join(map(_reason, fields["reasons"])),
+        "language": fields["language"]["code"],
+        "judged": fields["language"]["judged"],
+        "classifier": fields["classifier"]["name"],
     }
 
 

@@ -15,12 +15,14 @@ from typing import Any, BinaryIO, Final
 
 import tenacity
 
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import raise_copy
+from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.errors import ClassifierError, DeadlineExceededError, ScanError
 from content_moderator.domain.moderator import Moderator
-from content_moderator.domain.policy import Verdict
+from content_moderator.domain.verdict import Verdict
 from content_moderator.offline.scanning.checkpoint import Checkpoint
-from content_moderator.offline.scanning.record import Writer, bad_record, check_keep
+from content_moderator.offline.scanning.record import LAYOUT, Writer, bad_record, check_keep
 from content_moderator.offline.scanning.row import Form, Lines, Row, RowReader
 from content_moderator.text.normalization import is_unicode
 
@@ -66,6 +68,7 @@ class Job:
     def terms(self) -> dict[str, Any]:
         """Say what of this must be the same for going on."""
         return {
+            "layout": LAYOUT,
             "form": self.form,
             "text_field": self.text_field,
             "keep": list(self.keep),
@@ -82,6 +85,7 @@ class Scan:
         moderator: Judges the texts.
         terms: What else must be the same for going on: the classifier, the thresholds.
         max_chars: Longer texts are bad rows.
+        deadline_seconds: Within which each batch is judged.
         wait: Sleeps.
     Raises:
         ScanError: Another scan writes to the same output; or what is there is not this scan's.
@@ -94,12 +98,14 @@ class Scan:
         *,
         terms: Mapping[str, Any],
         max_chars: int,
+        deadline_seconds: float = float("inf"),
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._job = job
         self._moderator = moderator
         self._terms = job.terms() | dict(terms)
         self._max_chars = max_chars
+        self._deadline_seconds = deadline_seconds
         self._wait = wait
         self.began = Checkpoint(self._terms)
         self._goes_on = job.progress.exists()
@@ -217,7 +223,8 @@ class Scan:
 
         def attempt() -> None:
             left = [place for place in range(len(texts)) if place not in found]
-            outcomes = self._moderator.moderate_each([texts[place] for place in left])
+            context = CallContext(Deadline.after(self._deadline_seconds))
+            outcomes = self._moderator.moderate_each([texts[place] for place in left], context)
             away = None
             for place, outcome in zip(left, outcomes, strict=True):
                 if isinstance(outcome, ClassifierError) and not outcome.about_the_text:

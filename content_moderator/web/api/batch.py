@@ -6,10 +6,10 @@ from typing import Any
 from marshmallow import ValidationError
 
 from content_moderator.domain.errors import AnswerableError, ClassifierError, InvalidFieldsError
-from content_moderator.domain.policy import Verdict
+from content_moderator.domain.verdict import Verdict
 from content_moderator.observability import metrics
 from content_moderator.web.api import examples as example
-from content_moderator.web.api.classify import chosen_moderator, count, keep, parts_of
+from content_moderator.web.api.classify import count, keep
 from content_moderator.web.api.schemas import BatchAnswerSchema, BatchSchema, check_text
 from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
 from content_moderator.web.error_handlers import log_failure
@@ -28,8 +28,9 @@ def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
     texts = body["texts"]
     wrong = {place: detail for place, text in enumerate(texts) if (detail := _what_is_wrong(text))}
     sound = [text for place, text in enumerate(texts) if place not in wrong and isinstance(text, str)]
-    current_state().charge(sound, others=len(wrong))
-    found = chosen_moderator().moderate_each(sound) if sound else []
+    state = current_state()
+    state.charge(sound, others=len(wrong))
+    found = state.moderator.moderate_each(sound, state.call_context()) if sound else []
     _log_failures(found)
     outcomes = iter(zip(sound, found, strict=True))
     return {
@@ -63,7 +64,7 @@ def _result(text: str, outcome: Verdict | AnswerableError) -> Mapping[str, Any]:
         return _failure(outcome, outcome.detail)
     count(outcome)
     keep(text, outcome)
-    return parts_of(outcome)
+    return outcome.as_dict()
 
 
 def _failure(error: AnswerableError, detail: str) -> Mapping[str, Any]:

@@ -4,18 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from flask import g, request
+from flask import request
 from marshmallow import ValidationError
 
 from content_moderator.domain.errors import FieldError, InvalidFieldsError
-from content_moderator.domain.moderator import Moderator
-from content_moderator.domain.policy import JudgedLanguage, Verdict
+from content_moderator.domain.moderator import all_verdicts
+from content_moderator.domain.verdict import JudgedLanguage, Verdict
 from content_moderator.observability import metrics
-from content_moderator.web.api import examples as example
+from content_moderator.web.api import examples
 from content_moderator.web.api.schemas import TextSchema, VerdictSchema, check_text
 from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
 from content_moderator.web.openapi import ALTERNATIVES
-from content_moderator.web.state import current_state
+from content_moderator.web.request_record import current_record
+from content_moderator.web.state import current_caller, current_state
 
 OLD_QUERY: Final = (
     "As in the service that this one replaces, a request without a body may have its text in the query, as"
@@ -24,8 +25,6 @@ OLD_QUERY: Final = (
 
 MAX_LANGUAGES: Final = 16
 """Of the texts of a request that a header names at most."""
-
-_OF_THE_VERDICT: Final = ("classification", "flagged", "decision", "reasons", "language", "policy")
 
 blueprint = StrictBlueprint(
     "classify",
@@ -38,56 +37,40 @@ blueprint = StrictBlueprint(
 @blueprint.route("/classify", methods=["POST"])
 @blueprint.doc(operationId="classify", description=OLD_QUERY)
 @blueprint.arguments(TextSchema(), location="json")
-@blueprint.response(200, VerdictSchema(), example=example.VERDICT)
+@blueprint.response(200, VerdictSchema(), example=examples.VERDICT)
 @blueprint.failures(*ANSWERABLE)
 def classify(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Score one text on nine labels and decide whether to allow, review or block it."""
-    moderator = chosen_moderator()
+    state, moderator = current_state(), current_state().moderator
     text = the_text(body)
-    current_state().charge([text])
+    state.charge([text])
+    context = state.call_context()
     answer: dict[str, Any] = {}
     if body.get("spans"):
-        verdict, answer["spans"] = moderator.moderate_by_sentence(text)
+        verdict, spans = moderator.moderate_by_sentence(text, context)
+        answer["spans"] = [span.as_dict() for span in spans]
     else:
-        [verdict] = moderator.moderate([text])
+        # The fast path has screened a text that it did not find in the cache.
+        screened = current_record().screened or moderator.screen(text)
+        [verdict] = all_verdicts(moderator.judge([screened], context))
     if body.get("explain"):
         answer["explanation"] = moderator.explain(text, verdict)
     record([text], [verdict])
-    return answer | parts_of(verdict)
-
-
-def parts_of(verdict: Verdict) -> dict[str, Any]:
-    """Give what `VerdictSchema` writes of a verdict."""
-    return {name: getattr(verdict, name) for name in _OF_THE_VERDICT}
+    return answer | verdict.as_dict()
 
 
 def keep(text: str, verdict: Verdict) -> None:
-    """Keep a record of a verdict, if one is kept."""
+    """Write a verdict to the audit log, if there is one."""
     if audit := current_state().audit:
+        current = current_record()
         audit.write(
-            # Whoever asks to leave no trace leaves no hash.
-            None if g.get("traceless") else text,
+            # A caller who wants no trace of the text gets no hash of it either.
+            None if current.leaves_no_trace else text,
             verdict,
-            request_id=g.request_id,
-            endpoint=request.endpoint or "",
-            caller=g.get("caller"),
+            request_id=current.request_id,
+            endpoint=current.endpoint or "",
+            caller=current_caller(),
         )
-
-
-def traceless_moderator() -> Moderator:
-    """Choose for a caller who wants the text to leave no trace."""
-    g.traceless = True
-    return current_state().desk.unremembered
-
-
-def chosen_moderator() -> Moderator:
-    """Choose by Cache-Control: no-cache asks for a fresh answer, no-store for leaving no trace."""
-    desk = current_state().desk
-    directives = request.headers.get("Cache-Control", "").lower().split(",")
-    wishes = {each.partition("=")[0].strip() for each in directives}
-    if "no-store" in wishes:
-        return traceless_moderator()
-    return desk.fresh if "no-cache" in wishes else desk.moderator
 
 
 def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
@@ -141,13 +124,14 @@ def _query_texts() -> list[str]:
 
 
 def record(texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
-    """Count verdicts and keep a record of them; of a single one the request's line in the log tells too."""
+    """Count verdicts and write them to the audit log; a single one is named in the request's log line, too."""
     for text, verdict in zip(texts, verdicts, strict=True):
         count(verdict)
         keep(text, verdict)
     if len(verdicts) == 1:
-        g.decision = verdicts[0].decision
-        g.cache = verdicts[0].classification.cache
+        current = current_record()
+        current.decision = verdicts[0].decision.value
+        current.cache = verdicts[0].classification.cache
 
 
 def count(verdict: Verdict) -> None:
@@ -159,6 +143,9 @@ def count(verdict: Verdict) -> None:
 def counts_of(verdict: Verdict) -> list[Callable[[], None]]:
     """Give what to call for each verdict like this one."""
     name = verdict.classification.classifier.name
-    reasons = (metrics.REASONS.labels(name, each.label, each.action) for each in verdict.reasons)
+    reasons = (metrics.REASONS.labels(name, each.label, each.action.value) for each in verdict.reasons)
     language = metrics.language_counter(verdict.language.code, judged=verdict.language.judged)
-    return [counter.inc for counter in (metrics.DECISIONS.labels(name, verdict.decision), language, *reasons)]
+    return [
+        counter.inc
+        for counter in (metrics.DECISIONS.labels(name, verdict.decision.value), language, *reasons)
+    ]

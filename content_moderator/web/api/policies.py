@@ -66,7 +66,7 @@ class PoliciesSchema(Schema):
 @blueprint.failures(401, 403, 500)
 def own_policy() -> Mapping[str, Any]:
     """Show the policy that decides about the caller's texts."""
-    return _whole(current_state().desk.policy)
+    return _whole(current_state().moderator.policy)
 
 
 @blueprint.route("/policies")

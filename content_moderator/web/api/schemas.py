@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from flask import g
-from marshmallow import Schema, ValidationError, fields, post_dump, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from content_moderator.config.fields import StrictBoolean
+from content_moderator.domain.action import CONSEQUENCES, Action
 from content_moderator.domain.classification import is_probability
 from content_moderator.domain.label import Label
-from content_moderator.domain.policy import REASON_NAMES, RULE_NAMES
+from content_moderator.domain.verdict import REASON_NAMES, RULE_NAMES
 from content_moderator.web.openapi import TEXT, TEXTS
+from content_moderator.web.request_record import current_record
 from content_moderator.web.state import current_state
 
 BLANK: Final = "Must not be empty or only white space."
@@ -100,7 +101,11 @@ class RankedLabels(fields.List[Any]):
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **_: Any) -> list[Any]:
         return [
-            {"label": each.label, "category": each.category, "score": probability(each.score, each.label)}
+            {
+                "label": each["label"],
+                "category": each["category"],
+                "score": probability(each["score"], each["label"]),
+            }
             for each in value
         ]
 
@@ -131,15 +136,8 @@ class ReasonSchema(Schema):
     category = fields.String(required=True)
     score = Score(required=True)
     threshold = Score(required=True)
-    action = fields.String(required=True, validate=validate.OneOf(["review", "block"]))
+    action = fields.String(required=True, validate=validate.OneOf([action.value for action in CONSEQUENCES]))
     term = fields.String(metadata={"description": "The listed term that was found, as it is listed."})
-
-    @post_dump
-    def _without_term(self, reason: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """A score is no term."""
-        if reason["term"] is None:
-            del reason["term"]
-        return reason
 
 
 class PolicySchema(Schema):
@@ -183,9 +181,9 @@ class SpanSchema(Schema):
 
     begin = fields.Integer(required=True, metadata={"description": "In code points of the text as sent."})
     end = fields.Integer(required=True)
-    labels = RankedLabels(required=True, attribute="verdict.classification.ranked")
-    decision = fields.String(required=True, attribute="verdict.decision")
-    reasons = fields.List(fields.Nested(ReasonSchema), required=True, attribute="verdict.reasons")
+    labels = RankedLabels(required=True)
+    decision = fields.String(required=True)
+    reasons = fields.List(fields.Nested(ReasonSchema), required=True)
 
 
 class ContributionSchema(Schema):
@@ -214,19 +212,17 @@ class VerdictSchema(Schema):
 
     labels = RankedLabels(
         required=True,
-        attribute="classification.ranked",
         metadata={"description": "All nine labels, highest score first."},
     )
     flagged = fields.Boolean(required=True, metadata={"description": "Whether any rule was met."})
-    decision = fields.String(required=True, validate=validate.OneOf(["allow", "review", "block"]))
+    decision = fields.String(required=True, validate=validate.OneOf([action.value for action in Action]))
     reasons = fields.List(fields.Nested(ReasonSchema), required=True)
     language = fields.Nested(LanguageSchema, required=True)
     policy = fields.Nested(PolicySchema, required=True)
-    classifier = fields.Nested(ClassifierSchema, required=True, attribute="classification.classifier")
-    cache = fields.Nested(CacheSchema, required=True, attribute="classification.cache")
+    classifier = fields.Nested(ClassifierSchema, required=True)
+    cache = fields.Nested(CacheSchema, required=True)
     degraded = fields.Boolean(
         required=True,
-        attribute="classification.degraded",
         metadata={"description": "True if a stand-in answered for the chosen classifier."},
     )
     spans = fields.List(
@@ -241,7 +237,8 @@ class VerdictSchema(Schema):
         },
     )
     request_id = fields.Function(
-        lambda _: g.request_id, metadata={"type": "string", "description": "As in X-Request-ID."}
+        lambda _: current_record().request_id,
+        metadata={"type": "string", "description": "As in X-Request-ID."},
     )
 
 
@@ -302,7 +299,8 @@ class BatchAnswerSchema(Schema):
 
     results = fields.List(fields.Nested(BatchResultSchema(partial=True)), required=True)
     request_id = fields.Function(
-        lambda _: g.request_id, metadata={"type": "string", "description": "As in X-Request-ID."}
+        lambda _: current_record().request_id,
+        metadata={"type": "string", "description": "As in X-Request-ID."},
     )
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from flask import g
 from marshmallow import Schema, ValidationError, fields, validate
 
 from content_moderator.domain.label import HARMS, Label
-from content_moderator.domain.policy import Verdict
+from content_moderator.domain.verdict import Verdict
 from content_moderator.web.api import examples as example
-from content_moderator.web.api.classify import chosen_moderator, record, source_headers
+from content_moderator.web.api.classify import record, source_headers
 from content_moderator.web.api.schemas import Score, check_foreign_text
 from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
 from content_moderator.web.error_formats import OPENAI
 from content_moderator.web.openapi import FOREIGN_TEXT, FOREIGN_TEXTS, LIMIT
+from content_moderator.web.request_record import current_record
 from content_moderator.web.state import current_state
 
 MAX_MODEL_CHARS: Final = 128
@@ -156,12 +156,13 @@ class ModerationAnswerSchema(Schema):
 @blueprint.failures(*ANSWERABLE, dialect=OPENAI)
 def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Judge texts as OpenAI's moderation API does."""
-    current_state().charge(body["input"])
-    verdicts = chosen_moderator().moderate(body["input"])
+    state = current_state()
+    state.charge(body["input"])
+    verdicts = state.moderator.moderate(body["input"], state.call_context())
     record(body["input"], verdicts)
     first = verdicts[0].classification
     answer = {
-        "id": f"modr-{g.request_id}",
+        "id": f"modr-{current_record().request_id}",
         "model": body.get("model") or first.classifier.model,
         "results": [_result(verdict) for verdict in verdicts],
     }

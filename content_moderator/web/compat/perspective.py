@@ -14,7 +14,7 @@ from content_moderator.domain.label import Label
 from content_moderator.text.cleaning import clean
 from content_moderator.text.profanity import profanity
 from content_moderator.web.api import examples as example
-from content_moderator.web.api.classify import chosen_moderator, record, source_headers, traceless_moderator
+from content_moderator.web.api.classify import record, source_headers
 from content_moderator.web.api.schemas import check_foreign_text, probability
 from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
 from content_moderator.web.compat.perspective_discovery import PATH, discovery_document
@@ -71,7 +71,7 @@ def _optional_text(description: str) -> fields.String:
 
 
 def _check_languages(languages: Sequence[str]) -> None:
-    judged = current_state().desk.moderator.classifier.identity.languages
+    judged = current_state().moderator.classifier.identity.languages
     if languages and not any(re.split("[-_]", each)[0].lower() in judged for each in languages):
         raise ValidationError(f"Must contain a language that is judged: {', '.join(sorted(judged))}.")
 
@@ -205,17 +205,18 @@ class AnalyzeAnswerSchema(Schema):
 @blueprint.failures(*ANSWERABLE, dialect=GOOGLE)
 def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Score a comment as the Perspective API does."""
-    moderator = traceless_moderator() if body.get("doNotStore") else chosen_moderator()
+    state, moderator = current_state(), current_state().moderator
     text = body["comment"]["text"]
-    current_state().charge([text])
+    state.charge([text])
+    context = state.call_context(leave_no_trace=bool(body.get("doNotStore")))
     if body.get("spanAnnotations"):
-        verdict, spans = moderator.moderate_by_sentence(text)
+        verdict, spans = moderator.moderate_by_sentence(text, context)
         parts = [
             (each.begin, each.end, _Part(text[each.begin : each.end], each.verdict.classification))
             for each in spans
         ]
     else:
-        [verdict] = moderator.moderate([text])
+        [verdict] = moderator.moderate([text], context)
         parts = [(0, len(text), _Part(text, verdict.classification))]
     record([text], [verdict])
     units = _utf16_places(text, [place for begin, end, _ in parts for place in (begin, end)])

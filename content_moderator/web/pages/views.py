@@ -44,7 +44,7 @@ OTHERWISE: Final[dict[OtherLanguages, str]] = {
 def index() -> str:
     """Show the page to try the service on."""
     settings = current_state().settings
-    moderator = current_state().desks.of(None).moderator
+    moderator = current_state().moderators.default
     identity = moderator.classifier.identity
     return render_template(
         "index.html",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from content_moderator.cache.near_copies.edits import changes, tokens_of
-from content_moderator.cache.near_copies.finder import NearCache
+from content_moderator.cache.near_copies.finder import NearCopyFinder
 from content_moderator.cache.near_copies.folding import disguised, fold
 from content_moderator.cache.near_copies.guard import Guard, Refusal
 from content_moderator.classifiers.embedded.classifier import EmbeddedClassifier
@@ -247,7 +247,7 @@ def served(embedded: EmbeddedClassifier, pairs: Sequence[tuple[str, str]]) -> li
     settings = SimilarCacheSettings(mode="on")
     found = []
     for pair in pairs:
-        near = NearCache(settings, Guard(embedded, embedded.lexicon, settings))
+        near = NearCopyFinder(settings, Guard(embedded, embedded.lexicon, settings))
         remembered, asked = (near.folded(clean(text)) for text in pair)
         if remembered is None or asked is None:
             continue

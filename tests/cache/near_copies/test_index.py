@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from content_moderator.cache.near_copies.index import Match, Nearness, SimilarIndex, segments, windows
+from content_moderator.cache.near_copies.index import Match, NearCopyIndex, Nearness, segments, windows
 from content_moderator.config.settings import SimilarCacheSettings
 
 TEXTS = st.text("ab ", min_size=1, max_size=30)
@@ -39,7 +39,7 @@ def test_finds_what_brute_force_finds(
     case: tuple[list[str], str], max_edits: int, max_ratio: float, removed: set[int]
 ) -> None:
     texts, text = case
-    index = SimilarIndex(SimilarCacheSettings(max_edits=max_edits, max_ratio=max_ratio))
+    index = NearCopyIndex(SimilarCacheSettings(max_edits=max_edits, max_ratio=max_ratio))
     filed = {}
     for number, other in enumerate(texts):
         filed[bytes([number])] = other
@@ -69,7 +69,7 @@ def test_windows_stay_few(chars: int, shift: int) -> None:
 
 
 def test_nothing_is_left_when_texts_go() -> None:
-    index = SimilarIndex(SimilarCacheSettings())
+    index = NearCopyIndex(SimilarCacheSettings())
     for number in range(300):
         index.add(str(number % 100).encode(), f"the same beginning, and then {number * 7919 % 1000}")
     assert len(index) == 100
@@ -80,7 +80,7 @@ def test_nothing_is_left_when_texts_go() -> None:
 
 def test_crafted_texts_do_not_make_a_look_up_long() -> None:
     """No more than ``max_candidates`` texts are compared, those with rare segments first."""
-    index = SimilarIndex(SimilarCacheSettings(max_candidates=50))
+    index = NearCopyIndex(SimilarCacheSettings(max_candidates=50))
     rng = random.Random(1)
     index.add(b"wanted", "zq" * 14 + "x" + "the same end of all of them" * 3)
     for number in range(2000):

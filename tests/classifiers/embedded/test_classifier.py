@@ -39,7 +39,7 @@ from content_moderator.domain.errors import ConfigurationError
 from content_moderator.domain.explanation import Explainer
 from content_moderator.domain.label import Label
 from content_moderator.domain.moderator import Moderator
-from content_moderator.domain.policy import ANY
+from content_moderator.domain.verdict import ANY
 from content_moderator.text.normalization import words_of
 from tests.support.fake import scored
 

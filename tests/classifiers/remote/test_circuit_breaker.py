@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from content_moderator.classifiers.remote.circuit_breaker import Breaker
+from content_moderator.classifiers.remote.circuit_breaker import CircuitBreaker
 from content_moderator.classifiers.remote.rolling_window import RollingWindow
 from content_moderator.config.settings import BreakerSettings
 from content_moderator.domain.errors import (
@@ -38,12 +38,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(SETTINGS, clock=clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(SETTINGS, clock=clock)
 
 
 def call(
-    breaker: Breaker, error: Exception | None = None, *, clock: Clock | None = None, takes: float = 0
+    breaker: CircuitBreaker, error: Exception | None = None, *, clock: Clock | None = None, takes: float = 0
 ) -> None:
     """Make one call; what it raises passes through."""
     with breaker.guard():
@@ -53,12 +53,14 @@ def call(
             raise error
 
 
-def state_of(breaker: Breaker) -> str:
+def state_of(breaker: CircuitBreaker) -> str:
     """Read it anew: a checker takes an attribute that was just compared for known."""
     return breaker.state
 
 
-def fail(breaker: Breaker, times: int, error: type[ClassifierError] = ClassifierUnavailableError) -> None:
+def fail(
+    breaker: CircuitBreaker, times: int, error: type[ClassifierError] = ClassifierUnavailableError
+) -> None:
     for _ in range(times):
         with pytest.raises(error):
             call(breaker, error())
@@ -67,7 +69,7 @@ def fail(breaker: Breaker, times: int, error: type[ClassifierError] = Classifier
 @pytest.mark.parametrize(
     "error", [ClassifierUnavailableError, ThrottledError, DeadlineExceededError, BadReplyError]
 )
-def test_it_opens_when_enough_calls_failed(error: type[ClassifierError], breaker: Breaker) -> None:
+def test_it_opens_when_enough_calls_failed(error: type[ClassifierError], breaker: CircuitBreaker) -> None:
     fail(breaker, 9, error)
     assert state_of(breaker) == "closed"
     fail(breaker, 1, error)
@@ -82,20 +84,20 @@ def test_it_opens_when_enough_calls_failed(error: type[ClassifierError], breaker
     [WarmingUpError, CredentialsRefusedError, QuotaExhaustedError, RequestRefusedError],
 )
 def test_what_leaving_it_alone_would_not_mend_does_not_count(
-    error: type[ClassifierError], breaker: Breaker
+    error: type[ClassifierError], breaker: CircuitBreaker
 ) -> None:
     fail(breaker, 50, error)
     assert state_of(breaker) == "closed"
 
 
-def test_our_own_mistakes_count(breaker: Breaker) -> None:
+def test_our_own_mistakes_count(breaker: CircuitBreaker) -> None:
     for _ in range(10):
         with pytest.raises(ZeroDivisionError):
             call(breaker, ZeroDivisionError())
     assert state_of(breaker) == "open"
 
 
-def test_half_of_the_calls_is_the_limit(breaker: Breaker) -> None:
+def test_half_of_the_calls_is_the_limit(breaker: CircuitBreaker) -> None:
     for _ in range(11):
         call(breaker)
     fail(breaker, 10)
@@ -104,14 +106,14 @@ def test_half_of_the_calls_is_the_limit(breaker: Breaker) -> None:
     assert state_of(breaker) == "open"
 
 
-def test_what_is_long_ago_is_forgotten(breaker: Breaker, clock: Clock) -> None:
+def test_what_is_long_ago_is_forgotten(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 9)
     clock.now += 11
     fail(breaker, 9)
     assert state_of(breaker) == "closed"
 
 
-def test_slow_calls_open_it(breaker: Breaker, clock: Clock) -> None:
+def test_slow_calls_open_it(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(2):
         call(breaker)
     for _ in range(8):
@@ -121,7 +123,7 @@ def test_slow_calls_open_it(breaker: Breaker, clock: Clock) -> None:
     assert state_of(breaker) == "open"
 
 
-def test_one_call_is_on_trial_and_closes_it(breaker: Breaker, clock: Clock) -> None:
+def test_one_call_is_on_trial_and_closes_it(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 10)
     clock.now += 5
     with breaker.guard():
@@ -134,7 +136,7 @@ def test_one_call_is_on_trial_and_closes_it(breaker: Breaker, clock: Clock) -> N
 
 
 @pytest.mark.parametrize("error", [ClassifierUnavailableError(), ZeroDivisionError()])
-def test_a_failed_trial_opens_it_again(error: Exception, breaker: Breaker, clock: Clock) -> None:
+def test_a_failed_trial_opens_it_again(error: Exception, breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 10)
     clock.now += 5
     with pytest.raises(type(error)):
@@ -148,7 +150,7 @@ def test_a_failed_trial_opens_it_again(error: Exception, breaker: Breaker, clock
     assert state_of(breaker) == "closed"
 
 
-def test_a_trial_that_finds_the_model_warming_up_closes_it(breaker: Breaker, clock: Clock) -> None:
+def test_a_trial_that_finds_the_model_warming_up_closes_it(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, 10)
     clock.now += 5
     with pytest.raises(WarmingUpError):
@@ -156,14 +158,14 @@ def test_a_trial_that_finds_the_model_warming_up_closes_it(breaker: Breaker, clo
     assert state_of(breaker) == "closed"
 
 
-def test_calls_that_began_before_it_opened_change_nothing(breaker: Breaker, clock: Clock) -> None:
+def test_calls_that_began_before_it_opened_change_nothing(breaker: CircuitBreaker, clock: Clock) -> None:
     with breaker.guard():
         fail(breaker, 10)
     assert state_of(breaker) == "open"
 
 
 def test_of_many_threads_one_is_on_trial(clock: Clock) -> None:
-    breaker = Breaker(replace(SETTINGS, min_calls=1), clock=clock)
+    breaker = CircuitBreaker(replace(SETTINGS, min_calls=1), clock=clock)
     fail(breaker, 1)
     clock.now += 5
     gate, together = threading.Event(), threading.Barrier(20)

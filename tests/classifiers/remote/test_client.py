@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from content_moderator.classifiers.remote import wire_formats as protocol
-from content_moderator.classifiers.remote.client import KoalaClassifier, _mapped_errors
+from content_moderator.classifiers.remote.client import RemoteClassifier, _mapped_errors
 from content_moderator.config.settings import Secret
 from content_moderator.domain.classification import Classification, ClassifierIdentity
 from content_moderator.domain.errors import (
@@ -44,7 +44,7 @@ TOKEN = "hf_not_a_real_token"
 IDENTITY = ClassifierIdentity("koala", "KoalaAI/Text-Moderation", "838ade0e")
 
 
-class Koala(KoalaClassifier):
+class Koala(RemoteClassifier):
     """The client, with the same time for each call."""
 
     deadline = 5.0
@@ -62,7 +62,7 @@ def koala(
         identity=IDENTITY,
         connect_timeout_seconds=connect,
         max_reply_bytes=limit,
-        protocol=protocol.PROTOCOLS[speaks],
+        protocol=protocol.WIRE_FORMATS[speaks],
     )
     classifier.deadline = deadline
     return classifier

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from content_moderator.classifiers.remote.circuit_breaker import Breaker
-from content_moderator.classifiers.remote.retry import Protected, RetryBudget
+from content_moderator.classifiers.remote.circuit_breaker import CircuitBreaker
+from content_moderator.classifiers.remote.retry import RetryBudget, Retrying
 from content_moderator.config.settings import BreakerSettings, RetrySettings
 from content_moderator.domain.classification import Classification
 from content_moderator.domain.errors import (
@@ -53,9 +53,9 @@ class Scripted:
 
 def protected(
     inner: Scripted, retries: RetrySettings = RETRIES, *, min_calls: int = 1000, call_timeout: float = 6.0
-) -> Protected:
-    breaker = Breaker(BreakerSettings(min_calls=min_calls), clock=inner.clock)
-    return Protected(
+) -> Retrying:
+    breaker = CircuitBreaker(BreakerSettings(min_calls=min_calls), clock=inner.clock)
+    return Retrying(
         inner,
         call_timeout_seconds=call_timeout,
         retries=retries,

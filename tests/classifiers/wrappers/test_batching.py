@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from content_moderator.classifiers.wrappers.batching import Coalesced
-from content_moderator.config.settings import CoalescingSettings
+from content_moderator.classifiers.wrappers.batching import Batching
+from content_moderator.config.settings import BatchingSettings
 from content_moderator.domain.classification import Classification
 from content_moderator.domain.errors import (
     BadReplyError,
@@ -81,12 +81,12 @@ def build(
     in_flight: int = 1,
     batch: int = 32,
     waiting: int = 200,
-) -> Coalesced:
-    settings = CoalescingSettings(max_in_flight=in_flight, max_batch=batch, max_waiting=waiting)
-    return Coalesced(inner, deadline_seconds=deadline, settings=settings)
+) -> Batching:
+    settings = BatchingSettings(max_in_flight=in_flight, max_batch=batch, max_waiting=waiting)
+    return Batching(inner, deadline_seconds=deadline, settings=settings)
 
 
-def ask(pool: ThreadPoolExecutor, classifier: Coalesced, *texts: str) -> "list[Future[list[Classification]]]":
+def ask(pool: ThreadPoolExecutor, classifier: Batching, *texts: str) -> "list[Future[list[Classification]]]":
     """Send each text from a thread of its own, and wait until all of them are known."""
     before = known(classifier)
     asked = [pool.submit(scored, classifier, [text]) for text in texts]
@@ -95,7 +95,7 @@ def ask(pool: ThreadPoolExecutor, classifier: Coalesced, *texts: str) -> "list[F
 
 
 def occupy(
-    pool: ThreadPoolExecutor, classifier: Coalesced, inner: Gated
+    pool: ThreadPoolExecutor, classifier: Batching, inner: Gated
 ) -> "list[Future[list[Classification]]]":
     """Put a first call under way, so that what comes next waits."""
     asked = ask(pool, classifier, "first")
@@ -103,7 +103,7 @@ def occupy(
     return asked
 
 
-def known(classifier: Coalesced) -> int:
+def known(classifier: Batching) -> int:
     return sum(e.waiters for e in [*classifier._waiting.values(), *classifier._flying.values()])
 
 

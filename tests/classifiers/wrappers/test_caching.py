@@ -12,11 +12,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
-from content_moderator.cache.answer_cache import Memory
-from content_moderator.classifiers.pipeline import build_line
+from content_moderator.cache.answer_cache import AnswerCache
+from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.classifiers.wrappers import near_copy_checker as sampled
-from content_moderator.classifiers.wrappers.caching import Cached
-from content_moderator.classifiers.wrappers.near_copy_checker import Sampler
+from content_moderator.classifiers.wrappers.caching import Caching
+from content_moderator.classifiers.wrappers.near_copy_checker import NearCopyChecker
 from content_moderator.config.settings import (
     CacheSettings,
     ExactCacheSettings,
@@ -161,7 +161,7 @@ def test_stand_ins_and_similar_answers_are_not_remembered(oracle: Oracle) -> Non
 
 
 def test_answers_of_another_classifier_are_not_remembered(oracle: Oracle) -> None:
-    memory = Memory(ExactCacheSettings(), ClassifierIdentity("koala", "model", "2"))
+    memory = AnswerCache(ExactCacheSettings(), ClassifierIdentity("koala", "model", "2"))
     assert memory.remember([(TEXT, scored(oracle, [TEXT])[0])]) == set()
     assert memory.peek(TEXT) is None
 
@@ -241,7 +241,7 @@ def test_harmless_near_copies_are_answered_from_memory() -> None:
     assert served >= 0.85 * 2 * len(copies)
 
 
-class Gate(Oracle):
+class Authenticator(Oracle):
     """Answers only when it is opened."""
 
     def __init__(self) -> None:
@@ -255,18 +255,18 @@ class Gate(Oracle):
         return super().classify(texts)
 
 
-def cached(classifier: Oracle, clock: Callable[[], float] | None = None, **options: Any) -> Cached:
-    memory = Memory(ExactCacheSettings(), KOALA)
+def cached(classifier: Oracle, clock: Callable[[], float] | None = None, **options: Any) -> Caching:
+    memory = AnswerCache(ExactCacheSettings(), KOALA)
     chosen: dict[str, Any] = {
         "mode": "off",
         "deadline_seconds": 8.0,
         "clock": clock or time.monotonic,
     } | options
-    return Cached(classifier, memory, **chosen)
+    return Caching(classifier, memory, **chosen)
 
 
 def test_hundred_identical_texts_at_once_are_one_call() -> None:
-    gate = Gate()
+    gate = Authenticator()
     asking = cached(gate)
     saved = metrics.CALLS_SAVED.labels("shared")._value.get()
     with ThreadPoolExecutor(100) as threads:
@@ -295,7 +295,9 @@ def test_late_comer_finds_the_answer_or_the_call() -> None:
     assert oracle.seen == [TEXT]
 
 
-def ask_twice(asking: Cached, gate: Gate, first: list[str], between: Callable[[], None]) -> list[Any]:
+def ask_twice(
+    asking: Caching, gate: Authenticator, first: list[str], between: Callable[[], None]
+) -> list[Any]:
     """Ask about *first*, and about its first text again while that is on its way."""
     saved = metrics.CALLS_SAVED.labels("shared")._value.get()
     with ThreadPoolExecutor(2) as threads:
@@ -316,7 +318,7 @@ def nothing() -> None:
 @pytest.mark.parametrize("error", [ClassifierUnavailableError("away"), RequestRefusedError("400")])
 @pytest.mark.parametrize("texts", [[TEXT], [TEXT, COPY]], ids=["alone", "with another"])
 def test_error_is_shared_as_an_answer_is(error: ClassifierError, texts: list[str]) -> None:
-    gate = Gate()
+    gate = Authenticator()
     gate.error = error
     first, second = ask_twice(cached(gate), gate, texts, nothing)
     assert isinstance(first, type(error))
@@ -342,7 +344,7 @@ def test_what_succeeded_beside_an_error_is_remembered() -> None:
 
 
 def test_call_that_has_taken_long_is_not_waited_for() -> None:
-    gate, clock = Gate(), Clock()
+    gate, clock = Authenticator(), Clock()
 
     def later() -> None:
         clock.now += 4.1
@@ -354,7 +356,7 @@ def test_call_that_has_taken_long_is_not_waited_for() -> None:
 
 
 def test_waiting_ends_with_the_deadline() -> None:
-    gate = Gate()
+    gate = Authenticator()
     asking = cached(gate, deadline_seconds=0.1, clock=Clock())
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(scored, asking, [TEXT])
@@ -376,7 +378,7 @@ def test_wrong_number_of_answers_is_an_error() -> None:
 
 def test_text_whose_answer_is_gone_is_forgotten() -> None:
     oracle = Oracle()
-    line = build_line(settings("on"), oracle)
+    line = build_pipeline(settings("on"), oracle)
     scored(line.classifier, [TEXT])
     assert line.memory is not None
     line.memory._exact._entries.clear()
@@ -387,14 +389,14 @@ def test_text_whose_answer_is_gone_is_forgotten() -> None:
 
 
 def test_memory_without_near_copies_recalls_none() -> None:
-    memory = Memory(ExactCacheSettings(), KOALA)
+    memory = AnswerCache(ExactCacheSettings(), KOALA)
     memory.remember([(TEXT, scored(Oracle(), [TEXT])[0])])
     assert memory.recall_similar(COPY) is None
 
 
 def test_embedded_classifier_has_no_use_for_fallback() -> None:
-    line = build_line(Settings())
-    assert isinstance(line.classifier, Cached)
+    line = build_pipeline(Settings())
+    assert isinstance(line.classifier, Caching)
     assert line.classifier._memory._near is None
 
 
@@ -404,7 +406,7 @@ def test_shared_cache_without_its_extra_says_what_to_install(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     chosen = Settings(cache=CacheSettings(shared=SharedCacheSettings(url="redis://127.0.0.1")))
     with pytest.raises(MissingExtraError, match=r"cache.shared.url: cryptography is not installed; .*redis"):
-        build_line(chosen)
+        build_pipeline(chosen)
 
 
 SIMILAR = Classification(HARMLESS, KOALA, CacheOutcome("similar", 1, 5.0))
@@ -420,7 +422,7 @@ def sample(classifier: Oracle, given: Classification = SIMILAR, **options: Any) 
         "remember": lambda *_: None,
         "chance": lambda: 0.4,
     } | options
-    sampler = Sampler(classifier, **chosen)
+    sampler = NearCopyChecker(classifier, **chosen)
     sampler.sample(TEXT, given)
     sampler._thread.shutdown()
     after = {result: metrics.CACHE_SAMPLES.labels(result)._value.get() for result in sampled.RESULTS}

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from content_moderator.app import create_app
 from content_moderator.classifiers.pipeline import remote_parts
-from content_moderator.classifiers.wrappers.chunking import Divided
+from content_moderator.classifiers.wrappers.chunking import Chunking
 from content_moderator.config.settings import (
     ClassifierSettings,
-    CoalescingSettings,
+    BatchingSettings,
     ReadinessSettings,
     Secret,
     Settings,
@@ -158,18 +158,18 @@ def test_part_that_cannot_be_scored_is_an_error_of_its_text_alone() -> None:
                 for text, answer in zip(texts, answers, strict=True)
             ]
 
-    divided = Divided(Picky(), lambda text: parts_of(text, max_bytes=384))
+    divided = Chunking(Picky(), lambda text: parts_of(text, max_bytes=384))
     good, bad, other = divided.classify(["short", LONG, "other"])
     assert isinstance(bad, RequestRefusedError)
     assert isinstance(good, Classification)
     assert isinstance(other, Classification)
 
 
-def koala(upstream: FaultServer, **coalescing: int) -> Settings:
+def koala(upstream: FaultServer, **batching: int) -> Settings:
     chosen = ClassifierSettings(
         name="koala",
         config=UpstreamSettings(url=upstream.url),
-        coalescing=CoalescingSettings(**coalescing),
+        batching=BatchingSettings(**batching),
     )
     return Settings(
         classifier=chosen, readiness=ReadinessSettings(probe_at_start=False), bearer_token=Secret("hf_x")

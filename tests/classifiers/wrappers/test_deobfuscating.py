@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from content_moderator.app import create_app
-from content_moderator.classifiers.wrappers.deobfuscating import Viewed
+from content_moderator.classifiers.wrappers.deobfuscating import Deobfuscating
 from content_moderator.config.settings import (
     ClassifierSettings,
-    CoalescingSettings,
+    BatchingSettings,
     ReadinessSettings,
     Secret,
     Settings,
@@ -21,7 +21,7 @@ from content_moderator.domain.classification import Classification, Outcome
 from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.label import Label
 from content_moderator.text.cleaning import clean
-from content_moderator.text.deobfuscation import plain_view
+from content_moderator.text.deobfuscation import deobfuscated
 from content_moderator.text.normalization import Reader
 from model_building.evasion import ATTACKS, attack
 from tests.support.fake import HARMLESS, IDENTITY, FakeClassifier, scored
@@ -36,7 +36,7 @@ def test_person_reads_the_plain_text(name: str) -> None:
     generator = random.Random(name)
     for _ in range(20):
         disguised = clean(attack(PLAIN, ATTACKS[name], generator))
-        seen = plain_view(disguised) or disguised
+        seen = deobfuscated(disguised) or disguised
         # Which letters were capitals is lost where the disguise has no case.
         assert seen.lower() == PLAIN.lower()
 
@@ -55,18 +55,18 @@ def test_person_reads_the_plain_text(name: str) -> None:
     ],
 )
 def test_what_is_not_disguised_has_no_view(text: str) -> None:
-    assert plain_view(text) is None
+    assert deobfuscated(text) is None
 
 
 def test_all_but_the_words_stays() -> None:
     text = "SHOUT l0ud: \u201cpl\u200bease\u201d\u2026 (now) \U0001f600"
-    assert plain_view(text) == "SHOUT loud: \u201cplease\u201d\u2026 (now) \U0001f600"
-    assert plain_view("F.A.R. away, N0W") == "FAR. away, NOW"
+    assert deobfuscated(text) == "SHOUT loud: \u201cplease\u201d\u2026 (now) \U0001f600"
+    assert deobfuscated("F.A.R. away, N0W") == "FAR. away, NOW"
 
 
 @given(st.text(max_size=200).map(clean))
 def test_any_text_has_a_view_or_none(text: str) -> None:
-    view = plain_view(text)
+    view = deobfuscated(text)
     assert view is None or (view != text and len(view) <= 8 * len(text))
     if view is None:
         # Then every word is read as it is written; only capitals may part one from the next.
@@ -85,7 +85,7 @@ class Literal(FakeClassifier):
 def test_higher_score_counts() -> None:
     literal = Literal()
     plain, disguised, harmless, undone = scored(
-        Viewed(literal), ["a fool", "a f0\u200bol", "a f\u00f8x", "a fool, s\u00f2"]
+        Deobfuscating(literal), ["a fool", "a f0\u200bol", "a f\u00f8x", "a fool, s\u00f2"]
     )
     assert plain.scores[Label.HR] == disguised.scores[Label.HR] == undone.scores[Label.HR] == 0.9
     assert harmless.scores[Label.HR] == HARMLESS[Label.HR]
@@ -106,7 +106,7 @@ def test_missing_answer_is_no_answer() -> None:
             return super().classify(texts)[1:]
 
     with pytest.raises(ValueError, match="zip"):
-        Viewed(Short()).classify(["a f0ol"])
+        Deobfuscating(Short()).classify(["a f0ol"])
 
 
 @pytest.mark.parametrize("undo", [True, False])
@@ -116,7 +116,7 @@ def test_remote_model_is_asked_about_both(undo: bool, upstream: FaultServer) -> 
         name="koala",
         undo_disguises=undo,
         config=UpstreamSettings(url=upstream.url),
-        coalescing=CoalescingSettings(max_in_flight=1, max_batch=1),
+        batching=BatchingSettings(max_in_flight=1, max_batch=1),
     )
     settings = Settings(
         classifier=chosen, readiness=ReadinessSettings(probe_at_start=False), bearer_token=Secret("hf_x")

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from prometheus_client import REGISTRY
 
 from content_moderator.app import create_app
-from content_moderator.classifiers.wrappers.health import Probed
+from content_moderator.classifiers.wrappers.health import Health
 from content_moderator.config.settings import LoggingSettings, Settings
 from content_moderator.domain.classification import Outcome
 from content_moderator.domain.deadline import NEVER, Deadline
@@ -49,8 +49,8 @@ def test_health_does_not_depend_on_the_classifier() -> None:
     assert client.get("/readyz").status_code == 503
 
 
-def probed(fake: FakeClassifier, clock: Clock, wait: float = 5.0) -> Probed:
-    return Probed(fake, interval_seconds=5.0, wait_seconds=wait, clock=clock)
+def probed(fake: FakeClassifier, clock: Clock, wait: float = 5.0) -> Health:
+    return Health(fake, interval_seconds=5.0, wait_seconds=wait, clock=clock)
 
 
 def test_readiness_follows_the_last_call_and_probes_sparingly() -> None:

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from content_moderator.access.api_key import make_key
-from content_moderator.access.api_keys import Keyring
+from content_moderator.access.api_keys import ApiKeys
 from content_moderator.config.settings import PolicySettings
 from tests.support.fault_server import unused_port, wait_until
 from tests.support.live import Live, serving
@@ -258,7 +258,7 @@ def test_stand_in_is_marked_degraded(chromium: webdriver.Chrome, tmp_path: Path)
 
 def test_page_shows_the_policy_of_who_asks(chromium: webdriver.Chrome, tmp_path: Path) -> None:
     secret, key = make_key("playground", ["classify"], created="2026-01-01")
-    Keyring([key]).save(tmp_path / "keys.json")
+    ApiKeys([key]).save(tmp_path / "keys.json")
     (tmp_path / "tenants.yml").write_text(
         "policies: {children: {embedded: {HR: {review: 0.33, block: null}}, terms: {block: [grumbit]}}}\n"
         "tenants: {playground: {policy: children}}\n"
@@ -281,7 +281,7 @@ def test_page_shows_the_policy_of_who_asks(chromium: webdriver.Chrome, tmp_path:
 
 def test_page_of_a_locked_service_takes_a_key(chromium: webdriver.Chrome, tmp_path: Path) -> None:
     secret, key = make_key("forum", ["classify"], created="2026-01-01")
-    Keyring([key]).save(tmp_path / "keys.json")
+    ApiKeys([key]).save(tmp_path / "keys.json")
     variables = {
         "MODERATOR__AUTH__MODE": "api_key",
         "MODERATOR__AUTH__KEYS_FILE": str(tmp_path / "keys.json"),
