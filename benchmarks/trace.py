@@ -17,8 +17,8 @@ from benchmarks.text import Writer
 from content_moderator.cache.near_copies.guard import REFUSALS
 from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.config.settings import CacheSettings, Settings, SimilarCacheSettings
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, ClassifierIdentity, Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.label import Label
 
 WAVES = (
@@ -44,7 +44,7 @@ class Counting:
     def __init__(self) -> None:
         self.texts = 0
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Answer."""
         self.texts += len(texts)
         return [Classification(dict.fromkeys(Label, 0.0) | {Label.OK: 1.0}, self.identity) for _ in texts]
@@ -76,9 +76,9 @@ def replayed(texts: Sequence[str], mode: str) -> int:
     """Classify one text after the other; tell for how many the classifier was asked."""
     counting = Counting()
     similar = SimilarCacheSettings(mode=mode, sample_rate=0.0)  # type: ignore[arg-type]
-    line = build_pipeline(Settings(cache=CacheSettings(similar=similar)), counting)
+    pipeline = build_pipeline(Settings(cache=CacheSettings(similar=similar)), counting)
     for text in texts:
-        line.classifier.classify([text])
+        pipeline.classifier.classify([text], CallContext())
     return counting.texts
 
 

@@ -27,6 +27,7 @@ from content_moderator.classifiers.embedded.linear_model import HEADS, EmbeddedM
 from content_moderator.classifiers.embedded.second_opinion import opinions
 from content_moderator.classifiers.embedded.sentence_encoder import SentenceEncoder
 from content_moderator.config.settings import PolicySettings
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.label import Label
 from content_moderator.domain.moderator import Moderator
 from content_moderator.domain.policy import score_of
@@ -353,7 +354,10 @@ def latency(moderator: Moderator, benign: Sequence[str]) -> Iterator[str]:
     yield ""
     yield from table("text", "this model", "alt-profanity-check")
     peer = offensive
-    ours = moderator.classifier.classify
+
+    def ours(texts: Sequence[str]) -> object:
+        return moderator.classifier.classify(texts, CallContext())
+
     for chars in (20, 200, 2000):
         texts = [together[start : start + chars] for start in range(0, 100 * chars, chars)]
         medians = [np.median([_seconds(each, [text]) for text in texts]) * 1000 for each in (ours, peer)]

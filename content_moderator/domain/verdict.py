@@ -151,6 +151,6 @@ class Span:
 def labels_as_dicts(classification: Classification) -> list[dict[str, Any]]:
     """Return all nine labels with their rounded scores, highest first."""
     return [
-        {"label": each.label, "category": each.category, "score": round(float(each.score), SCORE_DIGITS)}
+        {"label": each.label, "category": each.category, "score": round(each.score, SCORE_DIGITS)}
         for each in classification.ranked
     ]

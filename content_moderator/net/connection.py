@@ -14,7 +14,9 @@ import http.client
 import io
 import re
 import socket
+import threading
 import time
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, cast
 
@@ -150,6 +152,30 @@ def _pending(sock: Any) -> int:
     return sock.pending() if hasattr(sock, "pending") else 0
 
 
+def addresses_of(host: str, port: int | None, seconds: float) -> list[str]:
+    """
+    Resolve a host name within some seconds.
+
+    The system's resolver takes no time-out and can hold a thread for half a minute: it runs in one of its own.
+
+    Raises:
+        TimeoutError: It has not answered.
+        OSError, UnicodeError: As ``socket.getaddrinfo``.
+    """
+    found: Future[list[str]] = Future()
+
+    def resolve() -> None:
+        try:
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except Exception as error:  # noqa: BLE001  (raised in the thread that waits)
+            found.set_exception(error)
+        else:
+            found.set_result([str(address[0]) for *_, address in addresses])
+
+    threading.Thread(target=resolve, name="resolve", daemon=True).start()
+    return found.result(seconds)
+
+
 class _DeadlineMixin(HTTPConnection):
     @property
     def is_connected(self) -> bool:
@@ -159,7 +185,7 @@ class _DeadlineMixin(HTTPConnection):
         """Try the host's addresses in turn, all of them together within the connect time-out."""
         host, budget = self._dns_host, cast(float, self.timeout)
         ends = time.monotonic() + budget
-        addresses = self._addresses()
+        addresses = self._addresses(budget)
         failure: Exception = NewConnectionError(self, "the name has no address")
         try:
             for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
@@ -176,12 +202,13 @@ class _DeadlineMixin(HTTPConnection):
         finally:
             self._dns_host, self.timeout = host, budget
 
-    def _addresses(self) -> list[str]:
+    def _addresses(self, seconds: float) -> list[str]:
         try:
-            found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+            return addresses_of(self._dns_host, self.port, seconds)
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "the name was not resolved in time") from error
         except (socket.gaierror, UnicodeError) as error:
             raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
-        return [str(address[0]) for *_, address in found]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         # A kept-alive socket still has whatever time-out its last read left behind.

@@ -84,16 +84,16 @@ def test_note_takes_room_from_others() -> None:
     put(kept, clock, b"a", b"b", size=45_000)
     entry = kept.get(b"a")
     assert entry is not None
-    kept.annotate(b"a", entry, "a note", 20_000)
-    assert (entry.note, dropped, kept.size) == ("a note", [b"b"], 65_000)
-    kept.annotate(b"a", entry, "another", 20_000)
-    assert (entry.note, kept.size) == ("a note", 65_000)
-    kept.annotate(b"b", entry, "of what is gone", 1)
+    kept.attach(b"a", entry, "a note", 20_000)
+    assert (entry.response, dropped, kept.size) == ("a note", [b"b"], 65_000)
+    kept.attach(b"a", entry, "another", 20_000)
+    assert (entry.response, kept.size) == ("a note", 65_000)
+    kept.attach(b"b", entry, "of what is gone", 1)
     put(kept, clock, b"c", size=10_000)
     large = kept.get(b"c")
     assert large is not None
-    kept.annotate(b"c", large, "too large", 90_001)
-    assert (large.note, dropped) == (None, [b"b"])
+    kept.attach(b"c", large, "too large", 90_001)
+    assert (large.response, dropped) == (None, [b"b"])
 
 
 def test_threads_do_not_break_the_books() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from content_moderator.classifiers.embedded.classifier import EmbeddedClassifier
 from content_moderator.config.settings import PolicySettings
+from content_moderator.domain.action import Action
 from content_moderator.domain.moderator import Moderator
 from content_moderator.domain.verdict import Verdict
 from content_moderator.text.cleaning import clean
@@ -158,7 +159,7 @@ TERMED: Final = [case for case in (*FIELD, *HELD_OUT) if "term" in case]
 def test_terms_are_found_in_any_disguise_and_nowhere_else() -> None:
     wrong = []
     for case in TERMED:
-        found = bool(Terms({"block": [case["term"]]}).read(clean(case["text"])).matches)
+        found = bool(Terms({Action.BLOCK: [case["term"]]}).read(clean(case["text"])).matches)
         if found != case["want"]:
             wrong.append((case["term"], case["text"]))
     assert len(wrong) <= 1, wrong

@@ -57,7 +57,7 @@ def test_shipped_file_documents_every_key_with_its_default() -> None:
     """The defaults stand in the code and in app_conf.yml; they are the same, and none is left out."""
     written = yaml.safe_load((ROOT / "config" / "app_conf.yml").read_text())
     defaults = dataclasses.asdict(Settings())
-    for name in SECRETS:
+    for name in (*SECRETS, "warnings"):
         del defaults[name]
     assert written == defaults
 
@@ -241,3 +241,22 @@ def test_secret_comes_from_variable_or_file_and_shows_nowhere(directory: Path, n
         assert "hf_secret_of_someone" not in f"{settings!r} {settings} {dataclasses.asdict(settings)}"
         assert "hf_secret_of_someone" not in dump_settings(settings)
     assert getattr(load(directory, **{name.upper(): ""}), name) is None
+
+
+def test_renamed_key_is_still_read_with_a_warning(tmp_path: Path) -> None:
+    """For one release, in files and in variables alike."""
+    (tmp_path / "app_conf.yml").write_text("classifier:\n  coalescing:\n    max_batch: 7\n")
+    variable = "MODERATOR__CLASSIFIER__COALESCING__MAX_IN_FLIGHT"
+    settings = load_settings({"MODERATOR_CONFIG_DIR": str(tmp_path), variable: "3"})
+    assert (settings.classifier.batching.max_batch, settings.classifier.batching.max_in_flight) == (7, 3)
+    by_file, by_variable = warnings_of(settings)
+    assert by_file.startswith("classifier.coalescing is now classifier.batching; ")
+    assert "app_conf.yml" in by_file
+    assert variable in by_variable
+
+
+def test_renamed_key_under_both_names_is_refused(tmp_path: Path) -> None:
+    both = "classifier:\n  coalescing: {max_batch: 7}\n  batching: {max_batch: 8}\n"
+    (tmp_path / "app_conf.yml").write_text(both)
+    with pytest.raises(ConfigurationError, match=r"classifier.coalescing: also set as classifier.batching"):
+        load_settings({"MODERATOR_CONFIG_DIR": str(tmp_path)})

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from content_moderator.classifiers.pipeline import build_pipeline
+from content_moderator.config.settings import Settings
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, Outcome, is_probability
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.errors import BadReplyError
 from content_moderator.domain.label import HARMS, Label
 from content_moderator.domain.moderator import Moderator
@@ -91,8 +93,10 @@ def test_scores_are_complete_and_cannot_be_changed() -> None:
 
 def test_wrong_number_of_answers_is_no_verdict() -> None:
     class Short(FakeClassifier):
-        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-            return super().classify(texts)[1:]
+        def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+            return super().classify(texts, context)[1:]
 
     with pytest.raises(BadReplyError):
-        Moderator(Short(), Policy({"embedded": {}})).moderate(["one", "two"])
+        Moderator(build_pipeline(Settings(), Short()).classifier, Policy({"embedded": {}})).moderate(
+            ["one", "two"]
+        )

@@ -25,6 +25,7 @@ from content_moderator.domain.errors import ClassifierError
 from content_moderator.domain.label import Label
 from content_moderator.net.connection import MAX_INTERIM_ANSWERS
 from tests.support import fault_server
+from tests.support.fake import scored, within
 from tests.support.fault_server import FaultServer, Received, Step, scores
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
@@ -82,7 +83,7 @@ def sound(request: Received) -> Step:
 def ask(classifier: RemoteClassifier, text: str, seconds: float = 2.0) -> str:
     """Tell whether a text was answered rightly, or with an error; anything else fails the test."""
     try:
-        [answer] = classifier.classify_within([text], seconds)
+        [answer] = scored(classifier, [text], within(seconds))
     except ClassifierError as error:
         return error.code
     assert answer.scores[Label.H] == mark(text), "the answer of another text"

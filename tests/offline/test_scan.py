@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from content_moderator.cli.main import main
 from content_moderator.config.settings import PolicySettings
 from content_moderator.domain import errors
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.errors import ClassifierError, ScanError
 from content_moderator.domain.moderator import Moderator
 from content_moderator.offline.scanning import scan as module
@@ -329,10 +329,10 @@ class Scripted(FakeClassifier):
         super().__init__()
         self.script = list(script)
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         if self.script:
             return [self.script.pop(0)] * len(texts)
-        return super().classify(texts)
+        return super().classify(texts, context)
 
 
 @pytest.mark.parametrize("how", ["itself", "a link", "a hard link", "the bad rows", "a link to the bad rows"])
@@ -475,8 +475,8 @@ def test_patience_ends(tmp_path: Path) -> None:
 
 def test_text_that_cannot_be_answered_is_a_bad_row(tmp_path: Path) -> None:
     class Choosy(FakeClassifier):
-        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-            answers = super().classify(texts)
+        def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+            answers = super().classify(texts, context)
             return [errors.BadReplyError() if t == "two" else a for t, a in zip(texts, answers, strict=True)]
 
     job = Job(tmp_path / "out.jsonl", "lines")

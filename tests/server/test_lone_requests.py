@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
 from content_moderator.config.settings import (
-    ClassifierSettings,
     BatchingSettings,
+    ClassifierSettings,
     HttpSettings,
     LimitsSettings,
     ReadinessSettings,

@@ -1,7 +1,9 @@
 """Classifiers for tests, where a socket cannot show what matters."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import (
     Classification,
     Classifier,
@@ -9,7 +11,7 @@ from content_moderator.domain.classification import (
     Outcome,
     succeeded,
 )
-from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.errors import ClassifierError
 from content_moderator.domain.label import Label
 
@@ -27,7 +29,7 @@ class FakeClassifier:
         self.error = error
         self.seen: list[str] = []
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Answer, or fail each text; what is no answer is raised."""
         self.seen += texts
         if isinstance(self.error, ClassifierError):
@@ -37,14 +39,21 @@ class FakeClassifier:
         return [Classification(self.scores, self.identity) for _ in texts]
 
 
-def scored(classifier: Classifier, texts: Sequence[str]) -> list[Classification]:
+def within(seconds: float, clock: Callable[[], float] = time.monotonic) -> CallContext:
+    """Return the context of a call that has so many seconds."""
+    return CallContext(Deadline.after(seconds, clock))
+
+
+def scored(
+    classifier: Classifier, texts: Sequence[str], context: CallContext | None = None
+) -> list[Classification]:
     """
     Ask a classifier about texts that it is expected to score.
 
     Raises:
         ClassifierError: Of the first text that it cannot.
     """
-    return succeeded(classifier.classify(texts))
+    return succeeded(classifier.classify(texts, context or CallContext()))
 
 
 class Clock:

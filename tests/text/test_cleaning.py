@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from content_moderator.app import create_app
 from content_moderator.cache.near_copies.folding import fold
 from content_moderator.config.settings import Settings
+from content_moderator.domain.action import Action
 from content_moderator.text.alignment import origins_of_clean
 from content_moderator.text.cleaning import MAX_MARKS, clean, is_invisible, visible_places, without_invisible
 from content_moderator.text.deobfuscation import deobfuscated
@@ -55,7 +56,7 @@ def test_every_code_point_is_one_or_the_other() -> None:
 @pytest.mark.usefixtures("untraced")
 def test_no_invisible_character_changes_what_any_part_of_the_code_reads() -> None:
     """In a word, between words and at the ends; all of them, several thousand at a time."""
-    terms = Terms({"block": ["casino"]})
+    terms = Terms({Action.BLOCK: ["casino"]})
     shown = "you idiot, come to the casino"
     for start in range(0, len(INVISIBLE), 4096):
         hidden = INVISIBLE[start : start + 4096]

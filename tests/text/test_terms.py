@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from content_moderator.domain.action import Action
 from content_moderator.domain.label import Label
 from content_moderator.domain.moderator import Moderator
 from content_moderator.domain.policy import Policy, Rule
@@ -15,7 +16,13 @@ from content_moderator.text.normalization import normalise, words_of
 from content_moderator.text.terms import ScreenedText, Terms, pattern_of
 from tests.support.fake import FakeClassifier
 
-TERMS = Terms({"block": ["grumbit", "free pills", "*zorp*"], "review": ["plonk*"], "allow": ["zorpington"]})
+TERMS = Terms(
+    {
+        Action.BLOCK: ["grumbit", "free pills", "*zorp*"],
+        Action.REVIEW: ["plonk*"],
+        Action.ALLOW: ["zorpington"],
+    }
+)
 
 
 def found(text: str, terms: Terms = TERMS) -> list[str]:
@@ -61,7 +68,7 @@ def test_finds(text: str, expected: list[str]) -> None:
     assert found(text) == expected
 
 
-SHORT = Terms({"block": ["kkk", "xxx*", "ass", "sex", "fr33"], "allow": ["cool runnings"]})
+SHORT = Terms({Action.BLOCK: ["kkk", "xxx*", "ass", "sex", "fr33"], Action.ALLOW: ["cool runnings"]})
 
 
 @pytest.mark.parametrize(
@@ -104,7 +111,7 @@ def test_allowed_terms_are_blanked_in_place() -> None:
 
 
 def test_scripts_without_spaces_need_stars() -> None:
-    assert found("\u6211\u559c\u6b22\u8d4c\u535a\u7f51", Terms({"block": ["*\u8d4c\u535a*"]})) == [
+    assert found("\u6211\u559c\u6b22\u8d4c\u535a\u7f51", Terms({Action.BLOCK: ["*\u8d4c\u535a*"]})) == [
         "*\u8d4c\u535a*"
     ]
 
@@ -117,8 +124,8 @@ def test_term_without_a_word_is_refused(term: str) -> None:
 
 def test_term_in_two_lists_is_refused() -> None:
     with pytest.raises(ValueError, match="'Grumbit' is also in review, as 'grumbit'"):
-        Terms({"review": ["grumbit"], "block": ["Grumbit"]})
-    assert Terms({"block": ["grumbit", "GRUMBIT"]}).count == 1
+        Terms({Action.REVIEW: ["grumbit"], Action.BLOCK: ["Grumbit"]})
+    assert Terms({Action.BLOCK: ["grumbit", "GRUMBIT"]}).count == 1
 
 
 WORDS = st.sampled_from(
@@ -146,20 +153,26 @@ def test_finds_what_looking_word_by_word_finds(words: list[str], between: str) -
 def test_finds_one_of_very_many() -> None:
     generator = random.Random(7)
     many = ["".join(generator.choices("bcdfghjklmnpqrstvwxz", k=9)) for _ in range(10_000)]
-    assert found("a plain sentence of no importance " * 500 + many[-1], Terms({"block": many})) == [many[-1]]
+    assert found("a plain sentence of no importance " * 500 + many[-1], Terms({Action.BLOCK: many})) == [
+        many[-1]
+    ]
 
 
 @pytest.mark.usefixtures("untraced")
 def test_allowed_terms_do_not_make_it_slow() -> None:
     """Comparing each with each would take a hundred million steps."""
-    terms = Terms({"block": ["b"], "allow": ["a b", "c"]})
+    terms = Terms({Action.BLOCK: ["b"], Action.ALLOW: ["a b", "c"]})
     assert terms.read("a b c " * 10_000).matches == ()
     assert [match.term for match in terms.read("a b c " * 10_000 + "b").matches] == ["b"]
 
 
 def moderator(fake: FakeClassifier, **lists: list[str]) -> Moderator:
     terms = Terms(
-        {"block": lists.get("block", []), "review": lists.get("review", []), "allow": lists.get("allow", [])}
+        {
+            Action.BLOCK: lists.get("block", []),
+            Action.REVIEW: lists.get("review", []),
+            Action.ALLOW: lists.get("allow", []),
+        }
     )
     return Moderator(fake, Policy({"embedded": {"V": Rule(0.3, 0.7)}}, terms))
 
@@ -194,8 +207,10 @@ def test_nothing_but_allowed_terms_is_allowed() -> None:
 
 def test_version_changes_with_what_decides_and_nothing_else() -> None:
     rules = {"embedded": {"V": Rule(0.3, 0.7)}}
-    version = Policy(rules, Terms({"block": ["one", "two"]})).version
-    assert Policy(rules, Terms({"block": ["two", "one"]}), name="another").version == version
-    assert Policy(rules, Terms({"block": ["one"]})).version != version
-    assert Policy(rules, Terms({"review": ["one", "two"]})).version != version
-    assert Policy({"embedded": {"V": Rule(0.3, 0.8)}}, Terms({"block": ["one", "two"]})).version != version
+    version = Policy(rules, Terms({Action.BLOCK: ["one", "two"]})).version
+    assert Policy(rules, Terms({Action.BLOCK: ["two", "one"]}), name="another").version == version
+    assert Policy(rules, Terms({Action.BLOCK: ["one"]})).version != version
+    assert Policy(rules, Terms({Action.REVIEW: ["one", "two"]})).version != version
+    assert (
+        Policy({"embedded": {"V": Rule(0.3, 0.8)}}, Terms({Action.BLOCK: ["one", "two"]})).version != version
+    )

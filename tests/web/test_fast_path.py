@@ -34,6 +34,14 @@ class Counting:
         return self.application(environ, start_response)
 
 
+def fast_path_of(app: Flask) -> FastPath | None:
+    """Find the fast path among the middlewares."""
+    application: Any = app.wsgi_app
+    while application is not None and not isinstance(application, FastPath):
+        application = getattr(application, "_application", None)
+    return application
+
+
 @pytest.fixture
 def harmful() -> FakeClassifier:
     return FakeClassifier(HARMLESS | {Label.V: 0.93, Label.H: 0.9, Label.OK: 0.01})
@@ -46,9 +54,10 @@ def app(harmful: FakeClassifier) -> Flask:
 
 @pytest.fixture
 def flask(app: Flask) -> Counting:
-    assert isinstance(app.wsgi_app, FastPath)
-    app.wsgi_app._application = Counting(app.wsgi_app._application)
-    return app.wsgi_app._application
+    fast_path = fast_path_of(app)
+    assert fast_path is not None
+    fast_path._application = counting = Counting(fast_path._application)
+    return counting
 
 
 @pytest.fixture
@@ -82,11 +91,11 @@ def counted(client: FlaskClient, **changes: Any) -> Mapping[str, float]:
 
 
 def test_same_answer_same_headers_same_numbers(client: FlaskClient, flask: Counting) -> None:
-    by_shortcut = [post(client, headers={"X-Request-ID": "mine"}) for _ in range(2)]
+    by_fast_path = [post(client, headers={"X-Request-ID": "mine"}) for _ in range(2)]
     assert flask.asked == 0
     by_flask = post(client, headers={"X-Request-ID": "mine"}, content_type="application/json; charset=utf-8")
     assert flask.asked == 1
-    for response in by_shortcut:
+    for response in by_fast_path:
         assert response.data == by_flask.data
         # What is never compressed varies with nothing.
         assert {k: v for k, v in response.headers.items() if k != "Server-Timing"} == {
@@ -186,18 +195,22 @@ def test_body_in_pieces_is_put_together(client: FlaskClient, flask: Counting) ->
     assert flask.asked == 0
 
 
-def test_no_cache_no_shortcut(harmful: FakeClassifier) -> None:
+def test_no_cache_no_fast_path(harmful: FakeClassifier) -> None:
     off = Settings(cache=CacheSettings(exact=ExactCacheSettings(enabled=False)))
-    assert not isinstance(create_app(off, classifier=harmful).wsgi_app, FastPath)
+    assert fast_path_of(create_app(off, classifier=harmful)) is None
 
 
-def test_note_is_part_of_what_an_entry_takes(harmful: FakeClassifier) -> None:
+def test_setting_turns_it_off(harmful: FakeClassifier) -> None:
+    off = Settings(http=HttpSettings(fast_path=False))
+    assert fast_path_of(create_app(off, classifier=harmful)) is None
+
+
+def test_rendered_response_is_part_of_what_an_entry_takes(harmful: FakeClassifier) -> None:
     app = create_app(Settings(), classifier=harmful)
     client = app.test_client()
-    assert isinstance(app.wsgi_app, FastPath)
-    memory = app.wsgi_app._desks.default.memory
-    assert memory is not None
-    kept = memory._exact
+    fast_path = fast_path_of(app)
+    assert fast_path is not None
+    kept = fast_path._caches.of(None)._exact
     post(client)
     before = kept.size
     post(client)

@@ -20,10 +20,10 @@ import urllib3.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from content_moderator.classifiers.remote import wire_formats as protocol
+from content_moderator.classifiers.remote import wire_formats
 from content_moderator.classifiers.remote.client import RemoteClassifier, _mapped_errors
 from content_moderator.config.settings import Secret
-from content_moderator.domain.classification import Classification, ClassifierIdentity
+from content_moderator.domain.classification import Classification, ClassifierIdentity, succeeded
 from content_moderator.domain.errors import (
     BadReplyError,
     ClassifierError,
@@ -37,6 +37,7 @@ from content_moderator.domain.errors import (
     WarmingUpError,
 )
 from content_moderator.domain.label import Label
+from tests.support.fake import within
 from tests.support.fault_server import FaultServer, Step, reply, scores, unused_port
 
 URL = "http://koala.invalid/models/koala"
@@ -44,28 +45,29 @@ TOKEN = "hf_not_a_real_token"
 IDENTITY = ClassifierIdentity("koala", "KoalaAI/Text-Moderation", "838ade0e")
 
 
-class Koala(RemoteClassifier):
-    """The client, with the same time for each call."""
+class Koala:
+    """The client, with the same time for each call; raises what a call fails with."""
 
-    deadline = 5.0
+    def __init__(self, client: RemoteClassifier, deadline: float) -> None:
+        self.client = client
+        self.deadline = deadline
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
-        return self.classify_within(texts, self.deadline)
+        return succeeded(self.client.classify(texts, within(self.deadline)))
 
 
 def koala(
     url: str = URL, *, deadline: float = 5.0, connect: float = 2.0, limit: int = 4096, speaks: str = "hf"
 ) -> Koala:
-    classifier = Koala(
+    client = RemoteClassifier(
         url,
         token=Secret(TOKEN),
         identity=IDENTITY,
         connect_timeout_seconds=connect,
         max_reply_bytes=limit,
-        protocol=protocol.WIRE_FORMATS[speaks],
+        wire_format=wire_formats.WIRE_FORMATS[speaks],
     )
-    classifier.deadline = deadline
-    return classifier
+    return Koala(client, deadline)
 
 
 def test_request_asks_for_all_nine_labels(upstream: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,22 +271,22 @@ def test_each_status_is_its_own_error(
 def test_retry_after_as_a_date() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     past = format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)
-    assert protocol.retry_after_seconds(soon) == pytest.approx(60, abs=5)
-    assert protocol.retry_after_seconds(past) == 0
-    assert protocol.retry_after_seconds("Mon, 01 Jan 2035 00:00:00") is None, "no zone, no time"
-    assert protocol.retry_after_seconds(None) is None
+    assert wire_formats.retry_after_seconds(soon) == pytest.approx(60, abs=5)
+    assert wire_formats.retry_after_seconds(past) == 0
+    assert wire_formats.retry_after_seconds("Mon, 01 Jan 2035 00:00:00") is None, "no zone, no time"
+    assert wire_formats.retry_after_seconds(None) is None
 
 
 @given(st.text())
 def test_retry_after_is_bounded_whatever_comes(value: str) -> None:
-    seconds = protocol.retry_after_seconds(value)
-    assert seconds is None or 0 <= seconds <= protocol.MAX_RETRY_AFTER_SECONDS
+    seconds = wire_formats.retry_after_seconds(value)
+    assert seconds is None or 0 <= seconds <= wire_formats.MAX_RETRY_AFTER_SECONDS
 
 
 @given(st.binary())
 def test_any_bytes_are_an_answer_or_a_bad_reply(body: bytes) -> None:
     with contextlib.suppress(BadReplyError):
-        protocol.HUGGING_FACE.decode_reply(body, texts=1)
+        wire_formats.HUGGING_FACE.decode_reply(body, texts=1)
 
 
 GOOD = orjson.dumps([NINE])
@@ -521,6 +523,18 @@ def test_connecting_is_bounded_over_all_addresses(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(ClassifierUnavailableError):
             koala(f"http://eight.invalid:{port}/", connect=0.5).classify(["a"])
         assert time.monotonic() - started < 3, "eight times half a second would be four"
+
+
+def test_resolver_that_hangs_is_waited_for_no_longer_than_a_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hung = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: hung.wait(20))
+    started = time.monotonic()
+    with pytest.raises(ClassifierUnavailableError):
+        koala("http://hung.invalid/", connect=0.3).classify(["a"])
+    assert time.monotonic() - started < 10
+    hung.set()
 
 
 def test_host_without_addresses(monkeypatch: pytest.MonkeyPatch) -> None:

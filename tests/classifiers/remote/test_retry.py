@@ -8,7 +8,8 @@ import pytest
 from content_moderator.classifiers.remote.circuit_breaker import CircuitBreaker
 from content_moderator.classifiers.remote.retry import RetryBudget, Retrying
 from content_moderator.config.settings import BreakerSettings, RetrySettings
-from content_moderator.domain.classification import Classification
+from content_moderator.domain.call_context import CallContext
+from content_moderator.domain.classification import Classification, Outcome, succeeded
 from content_moderator.domain.errors import (
     BadReplyError,
     CircuitOpenError,
@@ -22,7 +23,7 @@ from content_moderator.domain.errors import (
     ThrottledError,
     WarmingUpError,
 )
-from tests.support.fake import HARMLESS, IDENTITY, Clock
+from tests.support.fake import HARMLESS, IDENTITY, Clock, within
 
 RETRIES = RetrySettings(
     max_attempts=3, first_delay_seconds=0.1, max_delay_seconds=2, budget_ratio=0.2, budget_floor=3
@@ -39,15 +40,16 @@ class Scripted:
         self.takes = takes
         self.given: list[float] = []
 
-    def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Take a step; a call that takes longer than its time is cut off."""
+        seconds = context.deadline.remaining
         step = self.steps[min(len(self.given), len(self.steps) - 1)]
         self.given.append(seconds)
         self.clock.now += min(self.takes, seconds)
         if self.takes > seconds:
-            raise DeadlineExceededError
+            step = DeadlineExceededError()
         if step is not None:
-            raise step
+            return [step] * len(texts)
         return [Classification(HARMLESS, IDENTITY) for _ in texts]
 
 
@@ -73,7 +75,7 @@ def clock() -> Clock:
 @pytest.mark.parametrize("error", [ClassifierUnavailableError, ThrottledError, WarmingUpError])
 def test_what_may_pass_is_tried_again(error: type[ClassifierError], clock: Clock) -> None:
     inner = Scripted(clock, error(), error(), None)
-    assert len(protected(inner).classify_within(["a", "b"], 8)) == 2
+    assert len(succeeded(protected(inner).classify(["a", "b"], within(8, clock)))) == 2
     assert len(inner.given) == 3
     first, second = clock.slept
     assert 0 <= first <= 0.1
@@ -87,20 +89,20 @@ def test_what_may_pass_is_tried_again(error: type[ClassifierError], clock: Clock
 def test_what_cannot_pass_is_not(error: type[ClassifierError], clock: Clock) -> None:
     inner = Scripted(clock, error())
     with pytest.raises(error):
-        protected(inner).classify_within(["a"], 8)
+        succeeded(protected(inner).classify(["a"], within(8, clock)))
     assert len(inner.given) == 1
 
 
 def test_attempts_are_limited(clock: Clock) -> None:
     inner = Scripted(clock, ClassifierUnavailableError())
     with pytest.raises(ClassifierUnavailableError):
-        protected(inner).classify_within(["a"], 8)
+        succeeded(protected(inner).classify(["a"], within(8, clock)))
     assert len(inner.given) == 3
 
 
 def test_a_pause_that_the_classifier_asks_for_is_kept(clock: Clock) -> None:
     inner = Scripted(clock, ThrottledError(retry_after_seconds=3), None)
-    protected(inner).classify_within(["a"], 8)
+    succeeded(protected(inner).classify(["a"], within(8, clock)))
     assert clock.slept == [3]
 
 
@@ -108,7 +110,7 @@ def test_a_pause_that_the_classifier_asks_for_is_kept(clock: Clock) -> None:
 def test_a_pause_that_does_not_fit_is_passed_on_at_once(told: float, clock: Clock) -> None:
     inner = Scripted(clock, WarmingUpError(retry_after_seconds=told))
     with pytest.raises(WarmingUpError) as raised:
-        protected(inner).classify_within(["a"], 8)
+        succeeded(protected(inner).classify(["a"], within(8, clock)))
     assert raised.value.retry_after_seconds == told
     assert (len(inner.given), clock.slept) == (1, [])
 
@@ -116,14 +118,14 @@ def test_a_pause_that_does_not_fit_is_passed_on_at_once(told: float, clock: Cloc
 def test_no_call_gets_more_time_than_there_is(clock: Clock) -> None:
     inner = Scripted(clock, ClassifierUnavailableError(), takes=2.5)
     with pytest.raises(ClassifierUnavailableError):
-        protected(inner, replace(RETRIES, first_delay_seconds=0)).classify_within(["a"], 8)
+        succeeded(protected(inner, replace(RETRIES, first_delay_seconds=0)).classify(["a"], within(8, clock)))
     assert inner.given == pytest.approx([6, 5.5, 3.0])
 
 
 def test_a_call_that_takes_too_long_leaves_time_for_another(clock: Clock) -> None:
     inner = Scripted(clock, None, takes=100)
     with pytest.raises(DeadlineExceededError):
-        protected(inner, replace(RETRIES, first_delay_seconds=0)).classify_within(["a"], 8)
+        succeeded(protected(inner, replace(RETRIES, first_delay_seconds=0)).classify(["a"], within(8, clock)))
     assert inner.given == pytest.approx([6, 2])
     assert clock.now == pytest.approx(108)
 
@@ -131,7 +133,7 @@ def test_a_call_that_takes_too_long_leaves_time_for_another(clock: Clock) -> Non
 def test_no_time_no_call(clock: Clock) -> None:
     inner = Scripted(clock, None)
     with pytest.raises(DeadlineExceededError):
-        protected(inner).classify_within(["a"], 0)
+        succeeded(protected(inner).classify(["a"], within(0, clock)))
     assert inner.given == []
 
 
@@ -140,7 +142,7 @@ def test_of_many_failing_calls_a_fifth_is_repeated(clock: Clock) -> None:
     classifier = protected(inner, replace(RETRIES, first_delay_seconds=0))
     for _ in range(100):
         with pytest.raises(ClassifierUnavailableError):
-            classifier.classify_within(["a"], 8)
+            succeeded(classifier.classify(["a"], within(8, clock)))
     assert len(inner.given) == 120
 
 
@@ -158,8 +160,8 @@ def test_an_open_circuit_ends_it(clock: Clock) -> None:
     inner = Scripted(clock, ClassifierUnavailableError())
     classifier = protected(inner, replace(RETRIES, first_delay_seconds=0), min_calls=2)
     with pytest.raises(CircuitOpenError):
-        classifier.classify_within(["a"], 8)
+        succeeded(classifier.classify(["a"], within(8, clock)))
     assert len(inner.given) == 2
     with pytest.raises(CircuitOpenError):
-        classifier.classify_within(["a"], 8)
+        succeeded(classifier.classify(["a"], within(8, clock)))
     assert len(inner.given) == 2

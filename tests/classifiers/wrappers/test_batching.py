@@ -10,7 +10,8 @@ import pytest
 
 from content_moderator.classifiers.wrappers.batching import Batching
 from content_moderator.config.settings import BatchingSettings
-from content_moderator.domain.classification import Classification
+from content_moderator.domain.call_context import CallContext
+from content_moderator.domain.classification import Classification, Outcome
 from content_moderator.domain.errors import (
     BadReplyError,
     ClassifierError,
@@ -20,7 +21,7 @@ from content_moderator.domain.errors import (
     RequestRefusedError,
 )
 from content_moderator.domain.label import Label
-from tests.support.fake import HARMLESS, IDENTITY, scored
+from tests.support.fake import HARMLESS, IDENTITY, scored, within
 from tests.support.fault_server import wait_until
 
 
@@ -37,16 +38,20 @@ class Gated:
         self._at_once = 0
         self._lock = threading.Lock()
 
-    def classify_within(self, texts: Sequence[str], seconds: float) -> list[Classification]:
-        """Wait for the gate, then answer."""
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+        """Wait for the gate, then answer or fail as a whole."""
+        seconds = context.deadline.remaining
         with self._lock:
             self.batches.append(list(texts))
             self.seconds.append(seconds)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            assert self.gate.acquire(timeout=20)
+            if not self.gate.acquire(timeout=max(min(seconds, 20), 0)):
+                return [DeadlineExceededError()] * len(texts)
             self.react(texts)
+        except ClassifierError as error:
+            return [error] * len(texts)
         finally:
             with self._lock:
                 self._at_once -= 1
@@ -77,19 +82,20 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 def build(
     inner: Gated,
     *,
-    deadline: float = 20.0,
     in_flight: int = 1,
     batch: int = 32,
     waiting: int = 200,
 ) -> Batching:
     settings = BatchingSettings(max_in_flight=in_flight, max_batch=batch, max_waiting=waiting)
-    return Batching(inner, deadline_seconds=deadline, settings=settings)
+    return Batching(inner, settings=settings)
 
 
-def ask(pool: ThreadPoolExecutor, classifier: Batching, *texts: str) -> "list[Future[list[Classification]]]":
+def ask(
+    pool: ThreadPoolExecutor, classifier: Batching, *texts: str, seconds: float = 20.0
+) -> "list[Future[list[Classification]]]":
     """Send each text from a thread of its own, and wait until all of them are known."""
     before = known(classifier)
-    asked = [pool.submit(scored, classifier, [text]) for text in texts]
+    asked = [pool.submit(scored, classifier, [text], within(seconds)) for text in texts]
     wait_until(lambda: known(classifier) == before + len(texts) or any(each.done() for each in asked))
     return asked
 
@@ -104,7 +110,7 @@ def occupy(
 
 
 def known(classifier: Batching) -> int:
-    return sum(e.waiters for e in [*classifier._waiting.values(), *classifier._flying.values()])
+    return len(classifier._waiting) + classifier._texts_in_calls
 
 
 def test_an_idle_classifier_is_asked_at_once(inner: Gated) -> None:
@@ -140,33 +146,20 @@ def test_calls_at_once_are_limited(inner: Gated, pool: ThreadPoolExecutor) -> No
     assert sum(map(len, inner.batches)) == 8
 
 
-def test_under_load_half_as_many_calls_are_made(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    classifier = build(inner, in_flight=4, batch=2)
-    asked = ask(pool, classifier, *(f"text {n}" for n in range(20)))
-    wait_until(lambda: len(inner.batches) == 2)
+def test_under_load_fewer_calls_with_more_texts_are_made(inner: Gated, pool: ThreadPoolExecutor) -> None:
+    classifier = build(inner, in_flight=8, batch=4)
+    asked = ask(pool, classifier, *(f"text {n}" for n in range(40)))
+    inner.open(8)
+    wait_until(lambda: len(inner.batches) >= 10)
+    assert classifier._calls == 2
     inner.open()
     for each in asked:
         each.result(20)
-    assert inner.most_at_once == 2
-    assert sum(map(len, inner.batches)) == 20
+    assert inner.most_at_once <= 8
+    assert sum(map(len, inner.batches)) == 40
 
 
-def test_identical_texts_are_sent_once(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    """Whether they wait or are under way already, and within one request too."""
-    classifier = build(inner)
-    asked = ask(pool, classifier, *["same"] * 50)
-    asked += ask(pool, classifier, *["other"] * 50)
-    inner.open()
-    assert {each.result(20)[0].scores[Label.V] for each in asked[:50]} == {score_of("same")}
-    assert {each.result(20)[0].scores[Label.V] for each in asked[50:]} == {score_of("other")}
-    assert sorted(text for batch in inner.batches for text in batch) == ["other", "same"]
-    inner.batches.clear()
-    assert [a.scores[Label.V] for a in scored(classifier, ["x", "y", "x"])] == list(map(score_of, "xyx"))
-    assert inner.batches == [["x", "y"]]
-
-
-def test_what_is_answered_is_asked_anew(inner: Gated) -> None:
-    """Sharing is not caching."""
+def test_answers_are_not_kept(inner: Gated) -> None:
     inner.open()
     classifier = build(inner)
     scored(classifier, ["a"])
@@ -183,64 +176,68 @@ def test_too_many_waiting_texts_are_refused_at_once(inner: Gated, pool: ThreadPo
         scored(classifier, ["f"])
     assert time.monotonic() - started < 5
     assert raised.value.retry_after_seconds == 1
-    asked += ask(pool, classifier, "a")  # Known texts are no more work.
-    with pytest.raises(OverloadedError):
-        scored(classifier, ["f", "a"])
-    both = pool.submit(scored, classifier, ["a", "f"])
-    wait_until(lambda: known(classifier) == 7)
     inner.open()
-    assert len(both.result(20)) == 2, "who has begun waits for a place"
     for each in asked:
         each.result(20)
     assert len(scored(classifier, ["f"])) == 1
 
 
+def test_request_that_has_begun_waits_for_room(inner: Gated, pool: ThreadPoolExecutor) -> None:
+    """A request of many texts is admitted in slices: its size never makes it fail."""
+    classifier = build(inner, waiting=4)
+    whole = pool.submit(scored, classifier, list("abcdefgh"), within(20))
+    inner.open()
+    assert [each.scores[Label.V] for each in whole.result(20)] == list(map(score_of, "abcdefgh"))
+    assert max(map(len, inner.batches)) <= 2
+
+
+def test_slice_that_finds_no_room_in_time_is_too_late(inner: Gated, pool: ThreadPoolExecutor) -> None:
+    classifier = build(inner, waiting=2)
+    inner.open(1)
+    ask(pool, classifier, "a")
+    wait_until(lambda: known(classifier) == 0)
+    whole = pool.submit(classifier.classify, list("abcd"), within(0.3))
+    outcomes = whole.result(20)
+    assert [type(each) for each in outcomes] == [DeadlineExceededError] * 4
+
+
 def test_who_gives_up_takes_nothing_from_the_others(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    hasty = build(inner, deadline=1.0)
-    asked = occupy(pool, hasty, inner) + ask(pool, hasty, "a", "b")
-    for each in asked:
+    classifier = build(inner)
+    asked = occupy(pool, classifier, inner) + ask(pool, classifier, "a", "b", seconds=0.5)
+    for each in asked[1:]:
         with pytest.raises(DeadlineExceededError):
             each.result(20)
-    patient = pool.submit(scored, hasty, ["c"])
-    wait_until(lambda: known(hasty) == 1)
+    patient = ask(pool, classifier, "c")
     inner.open()
-    assert patient.result(20)[0].scores[Label.V] == score_of("c")
+    assert patient[0].result(20)[0].scores[Label.V] == score_of("c")
+    assert asked[0].result(20)
     sent = [text for batch in inner.batches for text in batch]
-    assert "c" in sent
-    assert not {"a", "b"} & set(sent), "what nobody waited for any more was not sent"
+    assert sent == ["first", "c"], "what nobody waited for any more was not sent"
 
 
 def test_each_caller_has_a_deadline_of_its_own(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    classifier = build(inner, deadline=2.0)
-    early = ask(pool, classifier, "same")
-    time.sleep(0.8)
-    late = ask(pool, classifier, "same")
+    """The call of both is made for the one who has more time, and the other does not wait for it."""
+    classifier = build(inner)
+    first = occupy(pool, classifier, inner)
+    early = ask(pool, classifier, "early", seconds=1.0)
+    late = ask(pool, classifier, "late", seconds=20.0)
+    inner.open(1)
+    first[0].result(20)
+    wait_until(lambda: inner.batches[1:] == [["early", "late"]])
+    assert inner.seconds[1] == pytest.approx(20, abs=2)
     with pytest.raises(DeadlineExceededError):
         early[0].result(20)
-    assert not late[0].done()
     inner.open()
     assert late[0].result(20)
-    assert inner.batches == [["same"]]
 
 
-def test_a_call_that_has_little_time_left_is_not_joined(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    """Its failure would be the newcomer's, who has time."""
-    classifier = build(inner, deadline=4.0, in_flight=2)
-    early = ask(pool, classifier, "same")
-    time.sleep(2.2)
-    late = ask(pool, classifier, "same")
-    wait_until(lambda: inner.batches == [["same"], ["same"]])
+def test_texts_of_one_request_leave_in_several_calls_at_once(inner: Gated, pool: ThreadPoolExecutor) -> None:
+    """A caller's own thread sends one of them, the pool the others."""
+    classifier = build(inner, in_flight=16, batch=2)
+    whole = pool.submit(scored, classifier, [f"text {n}" for n in range(8)], within(20))
+    wait_until(lambda: len(inner.batches) == 4)
     inner.open()
-    assert early[0].result(20)
-    assert late[0].result(20)
-    wait_until(lambda: known(classifier) == 0)
-    assert not classifier._flying
-
-
-def test_a_call_may_take_as_long_as_the_last_of_its_texts_is_waited_for(inner: Gated) -> None:
-    inner.open()
-    scored(build(inner, deadline=7), ["a"])
-    assert inner.seconds[0] == pytest.approx(7, abs=1)
+    assert [each.scores[Label.V] for each in whole.result(20)] == [score_of(f"text {n}") for n in range(8)]
 
 
 @pytest.mark.parametrize("error", [RequestRefusedError, BadReplyError])
@@ -293,7 +290,7 @@ def test_a_failing_call_fails_its_texts_each_with_an_exception_of_its_own(
 
     inner.react = react
     classifier = build(inner)
-    asked = occupy(pool, classifier, inner) + ask(pool, classifier, "a", "b", "b")
+    asked = occupy(pool, classifier, inner) + ask(pool, classifier, "a", "b", "c")
     inner.open()
     errors = [each.exception(20) for each in asked[1:]]
     assert len({id(error) for error in errors}) == 3

@@ -1,10 +1,7 @@
 """What is answered from memory, what is not, and who is asked how often."""
 
 import sys
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +11,7 @@ from flask.testing import FlaskClient
 from content_moderator.app import create_app
 from content_moderator.cache.answer_cache import AnswerCache
 from content_moderator.classifiers.pipeline import build_pipeline
-from content_moderator.classifiers.wrappers import near_copy_checker as sampled
+from content_moderator.classifiers.wrappers import near_copy_checker
 from content_moderator.classifiers.wrappers.caching import Caching
 from content_moderator.classifiers.wrappers.near_copy_checker import NearCopyChecker
 from content_moderator.config.settings import (
@@ -24,12 +21,11 @@ from content_moderator.config.settings import (
     SharedCacheSettings,
     SimilarCacheSettings,
 )
+from content_moderator.domain.call_context import CacheMode, CallContext
+from content_moderator.domain.caller import Caller
 from content_moderator.domain.classification import CacheOutcome, Classification, ClassifierIdentity, Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.errors import (
-    ClassifierError,
     ClassifierUnavailableError,
-    DeadlineExceededError,
     MissingExtraError,
     RequestRefusedError,
 )
@@ -37,7 +33,7 @@ from content_moderator.domain.label import Label
 from content_moderator.observability import metrics
 from content_moderator.text.cleaning import clean
 from tests.cache.near_copies.test_guard import variants
-from tests.support.fake import HARMLESS, Clock, FakeClassifier, scored
+from tests.support.fake import HARMLESS, FakeClassifier, scored
 from tests.support.fault_server import wait_until
 
 KOALA = ClassifierIdentity("koala", "model", "1")
@@ -55,8 +51,8 @@ class Oracle(FakeClassifier):
         self.harmful = frozenset(map(clean, harmful))
         self.degraded = False
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-        outcomes = super().classify(texts)
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+        outcomes = super().classify(texts, context)
         if self.error is not None:
             return outcomes
         return [
@@ -162,8 +158,8 @@ def test_stand_ins_and_similar_answers_are_not_remembered(oracle: Oracle) -> Non
 
 def test_answers_of_another_classifier_are_not_remembered(oracle: Oracle) -> None:
     memory = AnswerCache(ExactCacheSettings(), ClassifierIdentity("koala", "model", "2"))
-    assert memory.remember([(TEXT, scored(oracle, [TEXT])[0])]) == set()
-    assert memory.peek(TEXT) is None
+    assert memory.put([(TEXT, scored(oracle, [TEXT])[0])]) == set()
+    assert memory.get(TEXT) is None
 
 
 @pytest.mark.parametrize(
@@ -241,167 +237,80 @@ def test_harmless_near_copies_are_answered_from_memory() -> None:
     assert served >= 0.85 * 2 * len(copies)
 
 
-class Authenticator(Oracle):
-    """Answers only when it is opened."""
+class OneCache:
+    """The cache of all callers."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.opened = threading.Event()
-        self.asked = threading.Event()
+        self.cache = AnswerCache(ExactCacheSettings(), KOALA)
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-        self.asked.set()
-        assert self.opened.wait(20)
-        return super().classify(texts)
-
-
-def cached(classifier: Oracle, clock: Callable[[], float] | None = None, **options: Any) -> Caching:
-    memory = AnswerCache(ExactCacheSettings(), KOALA)
-    chosen: dict[str, Any] = {
-        "mode": "off",
-        "deadline_seconds": 8.0,
-        "clock": clock or time.monotonic,
-    } | options
-    return Caching(classifier, memory, **chosen)
-
-
-def test_hundred_identical_texts_at_once_are_one_call() -> None:
-    gate = Authenticator()
-    asking = cached(gate)
-    saved = metrics.CALLS_SAVED.labels("shared")._value.get()
-    with ThreadPoolExecutor(100) as threads:
-        answers = [threads.submit(scored, asking, [TEXT]) for _ in range(100)]
-        wait_until(lambda: metrics.CALLS_SAVED.labels("shared")._value.get() - saved == 99)
-        gate.opened.set()
-        assert [each.result()[0].scores for each in answers] == [HARMLESS] * 100
-    assert gate.seen == [TEXT]
-
-
-def test_late_comer_finds_the_answer_or_the_call() -> None:
-    """Between the look-up and the question the answer may have come: it is looked for again."""
-    oracle = Oracle()
-    asking = cached(oracle)
-    memory = asking._memory
-    recall = memory.recall
-
-    def recall_then_answered(text: str) -> Classification | None:
-        found = recall(text)
-        if not oracle.seen:
-            memory.remember([(text, scored(oracle, [text])[0])])
-        return found
-
-    memory.recall = recall_then_answered  # type: ignore[method-assign]
-    assert scored(asking, [TEXT])[0].cache.status == "exact"
-    assert oracle.seen == [TEXT]
-
-
-def ask_twice(
-    asking: Caching, gate: Authenticator, first: list[str], between: Callable[[], None]
-) -> list[Any]:
-    """Ask about *first*, and about its first text again while that is on its way."""
-    saved = metrics.CALLS_SAVED.labels("shared")._value.get()
-    with ThreadPoolExecutor(2) as threads:
-        answers = [threads.submit(scored, asking, first)]
-        assert gate.asked.wait(5)
-        between()
-        answers.append(threads.submit(scored, asking, first[:1]))
-        if between is nothing:
-            wait_until(lambda: metrics.CALLS_SAVED.labels("shared")._value.get() > saved)
-        gate.opened.set()
-        return [each.exception() or each.result() for each in answers]
-
-
-def nothing() -> None:
-    """Nothing happens."""
-
-
-@pytest.mark.parametrize("error", [ClassifierUnavailableError("away"), RequestRefusedError("400")])
-@pytest.mark.parametrize("texts", [[TEXT], [TEXT, COPY]], ids=["alone", "with another"])
-def test_error_is_shared_as_an_answer_is(error: ClassifierError, texts: list[str]) -> None:
-    gate = Authenticator()
-    gate.error = error
-    first, second = ask_twice(cached(gate), gate, texts, nothing)
-    assert isinstance(first, type(error))
-    assert isinstance(second, type(error))
-    assert first is not second
-    assert gate.seen == texts
+    def of(self, caller: Caller | None) -> AnswerCache:
+        return self.cache
 
 
 def test_what_succeeded_beside_an_error_is_remembered() -> None:
     class Picky(Oracle):
-        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-            answers = super().classify(texts)
+        def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+            answers = super().classify(texts, context)
             return [
                 RequestRefusedError("x") if "bad" in t else a for t, a in zip(texts, answers, strict=True)
             ]
 
     picky = Picky()
-    asking = cached(picky)
-    outcomes = asking.classify(["good", "bad", "fine"])
+    asking = Caching(picky, OneCache(), near_copies="off")
+    outcomes = asking.classify(["good", "bad", "fine"], CallContext())
     assert [isinstance(each, Classification) for each in outcomes] == [True, False, True]
-    asking.classify(["good", "bad", "fine"])
+    asking.classify(["good", "bad", "fine"], CallContext())
     assert picky.seen == ["good", "bad", "fine", "bad"]
 
 
-def test_call_that_has_taken_long_is_not_waited_for() -> None:
-    gate, clock = Authenticator(), Clock()
-
-    def later() -> None:
-        clock.now += 4.1
-        gate.opened.set()
-
-    asking = cached(gate, clock)
-    ask_twice(asking, gate, [TEXT], later)
-    assert not asking._flights
-
-
-def test_waiting_ends_with_the_deadline() -> None:
-    gate = Authenticator()
-    asking = cached(gate, deadline_seconds=0.1, clock=Clock())
-    with ThreadPoolExecutor(1) as threads:
-        first = threads.submit(scored, asking, [TEXT])
-        assert gate.asked.wait(5)
-        with pytest.raises(DeadlineExceededError):
-            scored(asking, [TEXT])
-        gate.opened.set()
-        first.result()
-
-
-def test_wrong_number_of_answers_is_an_error() -> None:
-    class Short(Oracle):
-        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-            return super().classify(texts)[1:]
-
-    with pytest.raises(ValueError, match="zip"):
-        cached(Short()).classify([TEXT])
+@pytest.mark.parametrize(
+    ("mode", "asked"),
+    [
+        pytest.param(CacheMode.USE, 1, id="use"),
+        pytest.param(CacheMode.REFRESH, 2, id="refresh"),
+        pytest.param(CacheMode.BYPASS, 2, id="bypass"),
+    ],
+)
+def test_cache_mode_says_how_the_cache_takes_part(oracle: Oracle, mode: CacheMode, asked: int) -> None:
+    caches = OneCache()
+    asking = Caching(oracle, caches, near_copies="off")
+    for _ in range(2):
+        asking.classify([TEXT], CallContext(cache_mode=mode))
+    assert len(oracle.seen) == asked
+    assert (caches.cache.get(TEXT) is None) == (mode is CacheMode.BYPASS)
 
 
 def test_text_whose_answer_is_gone_is_forgotten() -> None:
     oracle = Oracle()
-    line = build_pipeline(settings("on"), oracle)
-    scored(line.classifier, [TEXT])
-    assert line.memory is not None
-    line.memory._exact._entries.clear()
+    pipeline = build_pipeline(settings("on"), oracle)
+    scored(pipeline.classifier, [TEXT])
+    assert pipeline.caches is not None
+    cache = pipeline.caches.of(None)
+    cache._exact._entries.clear()
     for _ in range(2):
-        assert line.memory.recall_similar(COPY) is None
-    assert line.memory._near is not None
-    assert len(line.memory._near._index) == 0
+        assert cache.get_near_copy(COPY) is None
+    assert cache._near is not None
+    assert len(cache._near._index) == 0
 
 
 def test_memory_without_near_copies_recalls_none() -> None:
     memory = AnswerCache(ExactCacheSettings(), KOALA)
-    memory.remember([(TEXT, scored(Oracle(), [TEXT])[0])])
-    assert memory.recall_similar(COPY) is None
+    memory.put([(TEXT, scored(Oracle(), [TEXT])[0])])
+    assert memory.get_near_copy(COPY) is None
 
 
 def test_embedded_classifier_has_no_use_for_fallback() -> None:
-    line = build_pipeline(Settings())
-    assert isinstance(line.classifier, Caching)
-    assert line.classifier._memory._near is None
+    pipeline = build_pipeline(Settings())
+    assert pipeline.caches is not None
+    assert pipeline.caches.of(None)._near is None
 
 
 def test_shared_cache_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("content_moderator.cache.s")]:
+    for name in [
+        name
+        for name in sys.modules
+        if name.startswith(("content_moderator.cache.redis", "content_moderator.cache.encryption"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     chosen = Settings(cache=CacheSettings(shared=SharedCacheSettings(url="redis://127.0.0.1")))
@@ -414,18 +323,21 @@ SIMILAR = Classification(HARMLESS, KOALA, CacheOutcome("similar", 1, 5.0))
 
 def sample(classifier: Oracle, given: Classification = SIMILAR, **options: Any) -> Mapping[str, float]:
     """Check one answer; tell what was counted."""
-    before = {result: metrics.CACHE_SAMPLES.labels(result)._value.get() for result in sampled.RESULTS}
+    before = {
+        result: metrics.CACHE_SAMPLES.labels(result)._value.get() for result in near_copy_checker.RESULTS
+    }
     policy = Settings().policy.build()
     chosen: dict[str, Any] = {
         "rate": 0.5,
         "decide": lambda answer: policy.judge(answer).decision,
-        "remember": lambda *_: None,
         "chance": lambda: 0.4,
     } | options
-    sampler = NearCopyChecker(classifier, **chosen)
-    sampler.sample(TEXT, given)
-    sampler._thread.shutdown()
-    after = {result: metrics.CACHE_SAMPLES.labels(result)._value.get() for result in sampled.RESULTS}
+    checker = NearCopyChecker(classifier, **chosen)
+    checker.check(TEXT, given, CallContext(), lambda _: None)
+    checker._thread.shutdown()
+    after = {
+        result: metrics.CACHE_SAMPLES.labels(result)._value.get() for result in near_copy_checker.RESULTS
+    }
     return {result: after[result] - before[result] for result in after if after[result] != before[result]}
 
 
@@ -445,7 +357,7 @@ def test_sampled_answers_are_checked() -> None:
 
 
 def test_samples_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampled, "MAX_WAITING", 0)
+    monkeypatch.setattr(near_copy_checker, "MAX_WAITING", 0)
     assert sample(Oracle()) == {"dropped": 1}
 
 

@@ -15,15 +15,15 @@ from content_moderator.app import create_app
 from content_moderator.classifiers.pipeline import remote_parts
 from content_moderator.classifiers.wrappers.chunking import Chunking
 from content_moderator.config.settings import (
-    ClassifierSettings,
     BatchingSettings,
+    ClassifierSettings,
     ReadinessSettings,
     Secret,
     Settings,
     UpstreamSettings,
 )
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, Outcome, strictest
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.errors import RequestRefusedError
 from content_moderator.domain.label import Label
 from content_moderator.text.chunks import chunks, max_tokens, parts_of
@@ -151,15 +151,15 @@ def test_highest_score_of_each_harm_and_the_lowest_of_ok_count() -> None:
 
 def test_part_that_cannot_be_scored_is_an_error_of_its_text_alone() -> None:
     class Picky(FakeClassifier):
-        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-            answers = super().classify(texts)
+        def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+            answers = super().classify(texts, context)
             return [
                 RequestRefusedError("x") if "number 150 " in text else answer
                 for text, answer in zip(texts, answers, strict=True)
             ]
 
     divided = Chunking(Picky(), lambda text: parts_of(text, max_bytes=384))
-    good, bad, other = divided.classify(["short", LONG, "other"])
+    good, bad, other = divided.classify(["short", LONG, "other"], CallContext())
     assert isinstance(bad, RequestRefusedError)
     assert isinstance(good, Classification)
     assert isinstance(other, Classification)

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from content_moderator.app import create_app
 from content_moderator.classifiers.wrappers.deobfuscating import Deobfuscating
 from content_moderator.config.settings import (
-    ClassifierSettings,
     BatchingSettings,
+    ClassifierSettings,
     ReadinessSettings,
     Secret,
     Settings,
     UpstreamSettings,
 )
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classification, Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.label import Label
 from content_moderator.text.cleaning import clean
 from content_moderator.text.deobfuscation import deobfuscated
@@ -76,7 +76,7 @@ def test_any_text_has_a_view_or_none(text: str) -> None:
 class Literal(FakeClassifier):
     """Takes offence at a word that is written plainly."""
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         self.seen += texts
         offended = HARMLESS | {Label.HR: 0.9, Label.OK: 0.1}
         return [Classification(offended if "fool" in text else HARMLESS, IDENTITY) for text in texts]
@@ -102,11 +102,11 @@ def test_higher_score_counts() -> None:
 
 def test_missing_answer_is_no_answer() -> None:
     class Short(FakeClassifier):
-        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
-            return super().classify(texts)[1:]
+        def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
+            return super().classify(texts, context)[1:]
 
     with pytest.raises(ValueError, match="zip"):
-        Deobfuscating(Short()).classify(["a f0ol"])
+        Deobfuscating(Short()).classify(["a f0ol"], CallContext())
 
 
 @pytest.mark.parametrize("undo", [True, False])

@@ -15,8 +15,8 @@ from content_moderator.config.settings import (
     Settings,
     UpstreamSettings,
 )
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.errors import (
     BadReplyError,
     ClassifierError,
@@ -36,9 +36,9 @@ class Picky(FakeClassifier):
         self.calls: list[list[str]] = []
         self.dislike = error
 
-    def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+    def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         self.calls.append(list(texts))
-        answers = super().classify(texts)
+        answers = super().classify(texts, context)
         if self.dislike is None:
             return answers
         fails = [not self.dislike.about_the_text or "bad" in text for text in texts]

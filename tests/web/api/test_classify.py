@@ -9,10 +9,11 @@ from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
 from content_moderator.config.settings import PolicySettings, Settings
-from content_moderator.domain.classification import Classification, LabelScore
+from content_moderator.domain.classification import CacheOutcome, Classification, LabelScore
 from content_moderator.domain.errors import AnswerableError, ClassifierError, answerable_errors
 from content_moderator.domain.label import Label
 from content_moderator.domain.moderator import MAX_SPANS
+from content_moderator.domain.verdict import labels_as_dicts
 from content_moderator.web.api.schemas import LabelScoreSchema, RankedLabels, VerdictSchema
 from tests.support.fake import HARMLESS, IDENTITY, FakeClassifier
 
@@ -61,11 +62,12 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
 def test_scores_are_written_as_their_schema_says() -> None:
     """The list of labels is written out by hand: it must be what the nested schema would give."""
     answer = Classification(HARMLESS | {Label.V: 0.123456789}, IDENTITY)
-    by_hand = RankedLabels().serialize("ranked", answer)
-    assert by_hand == LabelScoreSchema(many=True).dump(answer.ranked)
+    labels = labels_as_dicts(answer)
+    by_hand = RankedLabels().serialize("labels", {"labels": labels})
+    assert by_hand == LabelScoreSchema(many=True).dump(labels)
     assert 0.123457 in [each["score"] for each in by_hand]
     with pytest.raises(ValueError, match="V is not a probability"):
-        RankedLabels().serialize("ranked", {"ranked": [LabelScore("V", "violence", 7.0)]})
+        RankedLabels().serialize("labels", {"labels": [{"label": "V", "category": "violence", "score": 7.0}]})
     with pytest.raises(ValueError, match="score is not a probability"):
         LabelScoreSchema().dump(LabelScore("V", "violence", math.nan))
 
@@ -151,13 +153,13 @@ def test_score_that_is_no_probability_is_not_sent(
     score: object, fake: FakeClassifier, client: FlaskClient
 ) -> None:
     """Output is checked too: marshmallow alone would let a score of 7 through."""
-    fake.classify = lambda texts, deadline: [_Lying(score) for _ in texts]  # type: ignore[assignment,method-assign,misc]
+    fake.classify = lambda texts, context: [_Lying(score)] * len(texts)  # type: ignore[method-assign,list-item]
     response = client.post("/classify", json={"text": "x"})
     assert response.status_code == 500
 
 
 def test_fewer_answers_than_texts_is_an_error(fake: FakeClassifier, client: FlaskClient) -> None:
-    fake.classify = lambda texts, deadline: []  # type: ignore[assignment,method-assign,misc]
+    fake.classify = lambda texts, context: []  # type: ignore[method-assign]
     response = client.post("/classify", json={"text": "x"})
     assert (response.status_code, response.get_json()["code"]) == (502, "classifier_bad_reply")
 
@@ -169,8 +171,8 @@ class _Lying:
         self.scores = dict.fromkeys(Label, 0.0)
         self.unsafe = 1.0
         self.classifier = FakeClassifier().identity
-        self.ranked = [{"label": "S", "category": "sexual", "score": score}] * 9
-        self.cache = {"status": "miss", "distance": None}
+        self.ranked = [LabelScore("S", "sexual", score)] * 9  # type: ignore[arg-type]
+        self.cache = CacheOutcome()
         self.degraded = False
 
 

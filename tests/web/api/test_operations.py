@@ -12,8 +12,8 @@ from prometheus_client import REGISTRY
 from content_moderator.app import create_app
 from content_moderator.classifiers.wrappers.health import Health
 from content_moderator.config.settings import LoggingSettings, Settings
+from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Outcome
-from content_moderator.domain.deadline import NEVER, Deadline
 from content_moderator.domain.errors import (
     ClassifierUnavailableError,
     CredentialsRefusedError,
@@ -77,14 +77,14 @@ def test_readiness_follows_the_last_call_and_probes_sparingly() -> None:
 def test_traffic_counts_as_well_as_probes() -> None:
     fake, clock = FakeClassifier(), Clock()
     classifier = probed(fake, clock)
-    classifier.classify(["a"])
+    classifier.classify(["a"], CallContext())
     assert classifier.readiness().ready
     fake.error = ClassifierUnavailableError()
-    assert classifier.classify(["a"]) == [fake.error]
+    assert classifier.classify(["a"], CallContext()) == [fake.error]
     clock.now += 5
     assert classifier.readiness().reason == "classifier_unavailable"
     fake.error = None
-    classifier.classify(["a"])
+    classifier.classify(["a"], CallContext())
     assert classifier.readiness().ready
 
 
@@ -92,10 +92,10 @@ def test_classifier_that_hangs_is_not_ready_and_gets_one_probe_only() -> None:
     release, entered = threading.Event(), threading.Event()
 
     class Hanging(FakeClassifier):
-        def classify(self, texts: Sequence[str], deadline: Deadline = NEVER) -> list[Outcome]:
+        def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
             entered.set()
             release.wait(10)
-            return super().classify(texts)
+            return super().classify(texts, context)
 
     fake, clock = Hanging(), Clock()
     classifier = probed(fake, clock, wait=0.0)
