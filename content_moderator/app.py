@@ -34,7 +34,7 @@ class _App(Flask):
     """The Flask application; its views are plain functions."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return *func*: Flask asks of each function at each request whether it is asynchronous, and none is."""
+        """Return *func*: no view is asynchronous, and Flask would ask for each at each request."""
         return func
 
 

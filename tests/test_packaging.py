@@ -30,13 +30,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
 @pytest.mark.parametrize(
     "name",
     [
-        "models/embedded.bin",
+        "classifiers/embedded/weights/embedded.bin",
         "text/data/confusables.tsv",
-        "defaults/gunicorn.conf.py",
-        "defaults/config/app_conf.yml",
-        "defaults/config/environments/production.yml",
-        "web/templates/index.html",
-        "web/static/page.js",
+        "config/defaults/gunicorn.conf.py",
+        "config/defaults/config/app_conf.yml",
+        "config/defaults/config/environments/production.yml",
+        "web/pages/templates/index.html",
+        "web/pages/static/page.js",
         "py.typed",
     ],
 )

@@ -95,7 +95,8 @@ class AccessControl:
         Args:
             admission: Of the request.
             texts: How many texts it has.
-            parts: In how many parts they are scored, at least as many; counted up to what a limit allows at once.
+            parts: In how many parts they are scored, at least as many; counted up to what a limit allows at
+                once.
         Raises:
             RateLimitedError: So much is not left.
         """

@@ -129,7 +129,8 @@ def _with_new_name(
 
 
 def _renamed(old: Sequence[str], new: Sequence[str], origin: str) -> str:
-    return f"{'.'.join(old)} is now {'.'.join(new)}; the next release no longer reads the old name (from {origin})"
+    known, renamed = ".".join(old), ".".join(new)
+    return f"{known} is now {renamed}; the next release no longer reads the old name (from {origin})"
 
 
 def _variable_layers(environ: Mapping[str, str], schema: Schema, warnings: list[str]) -> Iterator[_Layer]:

@@ -86,7 +86,8 @@ class Moderator:
             text: A validated text.
             context: The call's deadline, and how the cache takes part.
         Returns:
-            The Verdict, and a Span per sentence; where there are more than ``MAX_SPANS``, neighbours are joined.
+            The Verdict, and a Span per sentence; where there are more than ``MAX_SPANS``, neighbours are
+            joined.
         Raises:
             ClassifierError: See `moderate`.
         """
@@ -103,7 +104,7 @@ class Moderator:
         ]
 
     def screen(self, text: str) -> ScreenedText:
-        """Clean a text and find its listed terms: what the classifier sees, and what the policy decides by."""
+        """Clean a text and find its listed terms: what the classifier sees and the policy decides by."""
         return self._screen(clean(text))
 
     def judge(self, texts: Sequence[ScreenedText], context: CallContext) -> list[Judgement]:

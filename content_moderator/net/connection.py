@@ -156,7 +156,8 @@ def addresses_of(host: str, port: int | None, seconds: float) -> list[str]:
     """
     Resolve a host name within some seconds.
 
-    The system's resolver takes no time-out and can hold a thread for half a minute: it runs in one of its own.
+    The system's resolver takes no time-out and can hold a thread for half a minute: it runs in one of its
+    own.
 
     Raises:
         TimeoutError: It has not answered.

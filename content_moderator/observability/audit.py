@@ -18,7 +18,7 @@ from content_moderator.domain.caller import Caller
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.domain.verdict import Verdict
 from content_moderator.observability import metrics
-from content_moderator.observability.log_writer import LogHandler, LogWriter
+from content_moderator.server.log_writer import LogHandler, LogWriter
 from content_moderator.text.cleaning import clean
 
 STANDARD_OUTPUT: Final = "-"

@@ -14,7 +14,7 @@ import structlog
 
 from content_moderator.config.settings import LoggingSettings
 from content_moderator.observability import metrics
-from content_moderator.observability.log_writer import LogWriter
+from content_moderator.server.log_writer import LogWriter
 
 request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """The request that this thread works for; every event of the log names it."""

@@ -33,7 +33,7 @@ class Reloads:
             yield GaugeMetricFamily(
                 "content_moderator_config_last_reload_success_timestamp_seconds",
                 "When the settings in force were taken on, in seconds since 1970.",
-                value=word["taken_on"],
+                value=word["taken_over"],
             )
 
 

@@ -1,9 +1,8 @@
 """What the master says of itself and its workers, in the folder of the run; gunicorn.conf.py writes it."""
 
+import json
 from pathlib import Path
 from typing import TypedDict
-
-import orjson
 
 
 class ReloadStatus(TypedDict):
@@ -14,13 +13,13 @@ class ReloadStatus(TypedDict):
         pid: Its own.
         begun: When it began to read them, in seconds of the machine's monotonic clock.
         problem: Why it refused the last time; empty if it did not.
-        taken_on: When the settings in force were taken on, in seconds since 1970.
+        taken_over: When the settings in force were taken on, in seconds since 1970.
     """
 
     pid: int
     begun: float
     problem: str
-    taken_on: float
+    taken_over: float
 
 
 def read_reload_status(folder: str | None) -> ReloadStatus | None:
@@ -35,8 +34,8 @@ def read_reload_status(folder: str | None) -> ReloadStatus | None:
     if folder is None:
         return None
     try:
-        word: ReloadStatus = orjson.loads(Path(folder, "reload.json").read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        word: ReloadStatus = json.loads(Path(folder, "reload.json").read_bytes())
+    except (OSError, json.JSONDecodeError):
         return None
     return word
 

@@ -2,9 +2,9 @@
 Answers from the cache before Flask is asked.
 
 An identical text is found in a microsecond; routing, validating and serialising around it take two hundred.
-So the plainest of requests are looked at here: a POST to /classify with a short JSON body that holds a text and
-nothing else. If its answer is in the cache it is sent as it was sent before. Any other request goes on to Flask
-together with what was parsed and screened here. What is answered here is what Flask would answer.
+So the plainest of requests are looked at here: a POST to /classify with a short JSON body that holds a text
+and nothing else. If its answer is in the cache it is sent as it was sent before. Any other request goes on to
+Flask together with what was parsed and screened here. What is answered here is what Flask would answer.
 """
 
 import io

@@ -1,4 +1,7 @@
-"""Gives each request an id, counts and times it, completes its headers, and writes one log line without its text."""
+"""
+Gives each request an id, counts and times it, completes its headers, and writes one log line without its
+text.
+"""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""What is known of a request on its way through the middlewares and Flask: written once, read by those behind."""
+"""What the middlewares and Flask know of a request: written once, read by those behind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ class RouteTable:
         }
 
     def endpoint_of(self, environ: Mapping[str, Any]) -> str | None:
-        """Return the endpoint that Flask will choose; None for an unknown path or a method it does not take."""
+        """Return the endpoint that Flask will choose; None for an unknown path or method."""
         endpoint = self._fixed.get((environ["PATH_INFO"], environ["REQUEST_METHOD"]))
         if endpoint is not None:
             return endpoint

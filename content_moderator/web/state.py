@@ -74,7 +74,8 @@ class State:
         """
         Return the context of the current request's call: its deadline begins now.
 
-        ``Cache-Control: no-store``, or *leave_no_trace*, asks for leaving no trace, ``no-cache`` for a fresh answer.
+        ``Cache-Control: no-store``, or *leave_no_trace*, asks for leaving no trace, ``no-cache`` for a fresh
+        answer.
         """
         record = current_record()
         directives = request.headers.get("Cache-Control", "").lower().split(",")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from content_moderator.config.loader import dump_settings, load_settings
+from content_moderator.config.loader import dump_settings, load_settings, warnings_of
 from content_moderator.config.settings import SECRETS, Settings
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.domain.policy import Rule

@@ -79,8 +79,9 @@ def test_rows_of_every_form_are_judged(name: str, content: str, lines: list[int]
     rows = read("out.jsonl")
     assert [row["line"] for row in rows] == lines
     assert [row["decision"] for row in rows] == ["allow", "review"]
-    assert rows[1]["scores"]["HR"] > 0.9
-    assert rows[1]["reasons"][0] == {"label": "HR", "threshold": REVIEWED, "action": "review"}
+    assert {each["label"]: each["score"] for each in rows[1]["labels"]}["HR"] > 0.9
+    [reason, *_] = rows[1]["reasons"]
+    assert (reason["label"], reason["threshold"], reason["action"]) == ("HR", REVIEWED, "review")
     assert sorted(path.name for path in here.iterdir()) == sorted([name, "out.jsonl"])
 
 
@@ -501,7 +502,7 @@ def test_remote_classifier_that_refuses_ends_the_command_in_one_line(
     upstream.play(reply(scores()))
     again = run("in.txt", "-o", "out.jsonl")
     assert again.exit_code == 0, again.output
-    assert read("out.jsonl")[0]["classifier"] == "koala"
+    assert read("out.jsonl")[0]["classifier"]["name"] == "koala"
 
 
 def test_what_a_stand_in_judged_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ import requests
 from prometheus_client import values
 
 from content_moderator.observability import metric_files
-from content_moderator.observability.log_writer import MAX_LINES, LogWriter
 from content_moderator.observability.metrics import LOG_FAILURES
+from content_moderator.server.log_writer import MAX_LINES, LogWriter
 from tests.support.fault_server import unused_port, wait_until
 from tests.support.live import GUNICORN, Live, environment, serving
 from tests.support.paths import ROOT
@@ -159,7 +159,7 @@ def test_line_that_broke_off_does_not_run_into_the_next(monkeypatch: pytest.Monk
         written.append(bytes(data[:step]))
         return step
 
-    monkeypatch.setattr("content_moderator.observability.log_writer.os.write", write)
+    monkeypatch.setattr("content_moderator.server.log_writer.os.write", write)
     dropped: list[int] = []
     writer = LogWriter(99, on_drop=dropped.append)
     for line in ("abcdefgh", "ijkl"):

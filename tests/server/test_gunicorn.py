@@ -1,7 +1,7 @@
 """The real server: processes, signals, sockets."""
 
-import importlib.util
 import json
+import logging
 import os
 import runpy
 import shutil
@@ -17,6 +17,9 @@ from types import SimpleNamespace
 import pytest
 import requests
 
+from content_moderator.server import configuration
+from content_moderator.server.reload_status import ReloadStatus
+from content_moderator.server.state import MasterState, attach
 from tests.support.fault_server import FaultServer, Step, reply, scores, wait_until
 from tests.support.live import Live, children, run_folder, run_to_its_end, serving
 from tests.support.paths import ROOT
@@ -242,7 +245,7 @@ def test_reloads_that_wait_are_one(tmp_path: Path) -> None:
         assert 1 <= live.output.count("Handling signal: hup") <= 3
 
 
-def test_what_is_taken_on_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_what_is_taken_over_is_whole_or_not_there(tmp_path: Path) -> None:
     """Each reload freezes into a folder of its own; those of living workers stay."""
     config = tmp_path / "config"
     shutil.copytree(ROOT / "config", config)
@@ -266,17 +269,14 @@ def test_what_is_taken_on_is_whole_or_not_there(tmp_path: Path) -> None:
 
 
 def test_file_that_hangs_does_not_hold_the_master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("settings_of_gunicorn", ROOT / "gunicorn.conf.py")
-    assert spec is not None
-    assert spec.loader is not None
-    settings = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(settings)
     os.mkfifo(tmp_path / "tenants.yml")
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("MODERATOR_RUN_DIR", str(tmp_path))
     monkeypatch.setenv("MODERATOR__TENANTS__FILE", str(tmp_path / "tenants.yml"))
-    monkeypatch.setattr(settings, "_CHECK_SECONDS", 3.0)
-    problem = settings._take_on(SimpleNamespace(WORKERS={}))
+    monkeypatch.setattr(configuration, "CHECK_SECONDS", 3.0)
+    server: Any = SimpleNamespace(WORKERS={}, log=logging.getLogger("gunicorn.error"))
+    status: ReloadStatus = {"pid": 1, "begun": 0.0, "problem": "", "taken_over": 0.0}
+    attach(server, MasterState(tmp_path, status, frozen=tmp_path))
+    problem = configuration.take_over(server)
     assert problem == "the configuration could not be read in 3 seconds"
     assert not list(tmp_path.glob("config-*"))
 
@@ -293,7 +293,7 @@ def test_policies_are_reloaded_by_command_and_a_bad_file_keeps_the_old(tmp_path:
     with serving(tmp_path / "log", config) as live:
         pid = str(live.process.pid)
         first = classify(live, "a grumbit").json()["policy"]["version"]
-        taken_on = live.metric("content_moderator_config_last_reload_success_timestamp_seconds")
+        taken_over = live.metric("content_moderator_config_last_reload_success_timestamp_seconds")
         workers = live.workers()
         path.write_text("policies: {children: {embedded: {V: {review: 7}}}}")
         refused = reload_by_command(live, "--pid", pid)
@@ -302,7 +302,7 @@ def test_policies_are_reloaded_by_command_and_a_bad_file_keeps_the_old(tmp_path:
         assert "policies.children.embedded.V.review: Must be greater than or equal to 0" in refused.stderr
         assert live.workers() == workers
         assert live.metric("content_moderator_config_last_reload_successful") == 0
-        assert live.metric("content_moderator_config_last_reload_success_timestamp_seconds") == taken_on
+        assert live.metric("content_moderator_config_last_reload_success_timestamp_seconds") == taken_over
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
         wait_until(lambda: not live.workers() & workers and len(live.workers()) == 2)
@@ -312,7 +312,7 @@ def test_policies_are_reloaded_by_command_and_a_bad_file_keeps_the_old(tmp_path:
         path.write_text("policies: {children: {embedded: {V: {review: 0.7}}}}\ntenants: {}")
         assert reload_by_command(live, "--pid", pid).stdout == f"ok: process {pid} has new workers\n"
         wait_until(lambda: live.metric("content_moderator_config_last_reload_successful") == 1)
-        assert live.metric("content_moderator_config_last_reload_success_timestamp_seconds") > taken_on
+        assert live.metric("content_moderator_config_last_reload_success_timestamp_seconds") > taken_over
     gone = reload_by_command(live, "--pid", pid)
     assert (gone.returncode, gone.stderr) == (1, f"Error: no service of this user runs here as {pid}\n")
 

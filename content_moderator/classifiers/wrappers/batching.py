@@ -100,12 +100,12 @@ class Batching:
     A classifier whose callers share calls instead of each making one.
 
     As databases commit in groups: while no more texts are under way than ``max_in_flight``, a text leaves at
-    once, alone; what comes while all calls are under way leaves together in the next one. Beyond that there are
-    fewer calls with more texts each, since a call costs as much CPU time as a request. Texts of about the same
-    length leave together, as many as ``max_batch_tokens`` allow: a model pads all texts to the longest.
+    once, alone; what comes while all calls are under way leaves together in the next one. Beyond that there
+    are fewer calls with more texts each, since a call costs as much CPU time as a request. Texts of about the
+    same length leave together, as many as ``max_batch_tokens`` allow: a model pads all texts to the longest.
 
-    A call is sent by the thread of a caller whose text is in it, the one with the latest deadline; a thread of
-    a pool sends it only if that caller is busy with another call.
+    A call is sent by the thread of a caller whose text is in it, the one with the latest deadline; a thread
+    of a pool sends it only if that caller is busy with another call.
 
     Requests of many texts are admitted in slices, so that no request fails for its size. A batch that the
     classifier refuses or answers with nonsense is halved until the text to blame is alone. Each caller waits
@@ -256,7 +256,7 @@ class Batching:
         return batch
 
     def _send(self, batch: Sequence[_Entry], leader: _Caller | None) -> None:
-        """Make one call in the thread of *leader*, if any; hand the outcomes out, and start the next calls."""
+        """Make one call, in the thread of *leader* if any; hand out the outcomes and start the next calls."""
         now = self._clock()
         metrics.CALLS_IN_FLIGHT.inc()
         metrics.BATCH_TEXTS.observe(len(batch))

@@ -30,7 +30,8 @@ class Caching:
     Args:
         classifier: Is asked about the others.
         caches: The caches of all callers.
-        near_copies: When the answer about a near copy may be used: never, when the classifier fails, or always.
+        near_copies: When the answer about a near copy may be used: never, when the classifier fails, or
+            always.
         checker: Checks answers that come from near copies; None if nobody does.
     """
 

@@ -27,7 +27,7 @@ def measure(name: str) -> Iterator[None]:
 
 
 class Measuring:
-    """A classifier whose calls show in the metrics, and which answers each text: the only place that checks."""
+    """A classifier whose calls show in the metrics, and whose number of answers is checked."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier

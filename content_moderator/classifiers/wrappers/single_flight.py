@@ -38,8 +38,8 @@ class SingleFlight:
     """
     A classifier that is asked once about a text, however many callers ask about it at the same time.
 
-    Callers share a call only if they share a cache and want the same of it. A call is joined while it has taken
-    no more than half of the time that a call may take; a later caller starts its own.
+    Callers share a call only if they share a cache and want the same of it. A call is joined while it has
+    taken no more than half of the time that a call may take; a later caller starts its own.
 
     Args:
         classifier: Is asked.

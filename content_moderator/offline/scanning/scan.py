@@ -208,7 +208,7 @@ class Scan:
                 self.problems[problem] += 1
 
     def _count(self, verdict: Verdict) -> None:
-        self.counts[verdict.decision] += 1
+        self.counts[verdict.decision.value] += 1
         self.counts["degraded"] += verdict.classification.degraded
         self.counts.update(f"{reason.action} {reason.category}" for reason in verdict.reasons)
 

@@ -124,7 +124,7 @@ def _query_texts() -> list[str]:
 
 
 def record(texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
-    """Count verdicts and write them to the audit log; a single one is named in the request's log line, too."""
+    """Count verdicts and write them to the audit log; the request's log line names a single one."""
     for text, verdict in zip(texts, verdicts, strict=True):
         count(verdict)
         keep(text, verdict)

@@ -1,0 +1,69 @@
+"""
+Checks the configuration in a process of its own and freezes it for the workers.
+
+gunicorn as a whole stops when a worker cannot load the application, at a reload and when a worker is replaced
+too. So no worker reads files that may have become bad since they were checked: what was found sound is frozen
+in a folder in memory.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import Final
+
+from gunicorn.arbiter import Arbiter
+
+from content_moderator.server.run_folder import keep_folder
+from content_moderator.server.state import log_of, master_state, worker_state
+
+CHECK_SECONDS: Final = 25.0
+"""The master can do nothing else meanwhile: a file on a disk that hangs must not hold it for ever."""
+
+_WARNING: Final = "Warning: "
+
+
+def take_over(server: Arbiter) -> str:
+    """
+    Check the configuration and freeze it for the workers that start from now on.
+
+    It is frozen in a folder of its own each time: a worker that starts meanwhile finds all of the old or all
+    of the new one.
+
+    Returns:
+        What is wrong with it, in one line; empty if nothing is.
+    """
+    state = master_state(server)
+    keep_folder(server)
+    fresh = state.folder / f"config-{time.monotonic_ns()}"
+    command = [sys.executable, "-m", "content_moderator", "config", "check", "--freeze", str(fresh)]
+    without_metrics = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
+    warnings: list[str] = []
+    frozen: dict[str, bytes] = {}
+    try:
+        finished = subprocess.run(  # noqa: S603
+            command, env=without_metrics, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False
+        )
+        lines = finished.stderr.strip().splitlines()
+        warnings = [line.removeprefix(_WARNING) for line in lines if line.startswith(_WARNING)]
+        # One that was killed, for want of memory say, has said nothing.
+        said = "\n".join(line for line in lines if not line.startswith(_WARNING)).removeprefix("Error: ")
+        problem = (said or "the check of the configuration was killed") if finished.returncode else ""
+        if not problem:
+            frozen = {each.name: each.read_bytes() for each in fresh.iterdir()}
+    except subprocess.TimeoutExpired:
+        problem = f"the configuration could not be read in {CHECK_SECONDS:g} seconds"
+    except OSError as error:
+        problem = f"the configuration could not be checked ({error.strerror})"
+    if problem:
+        shutil.rmtree(fresh, ignore_errors=True)
+        return problem
+    for warning in warnings:
+        log_of(server).warning("%s", warning)
+    state.frozen, state.frozen_files = fresh, frozen
+    # Those of living workers stay: one may just be reading.
+    used = {fresh, *(worker_state(worker).frozen for worker in server.WORKERS.values())}
+    for outdated in set(state.folder.glob("config-*")) - used:
+        shutil.rmtree(outdated, ignore_errors=True)
+    return ""

@@ -1,0 +1,64 @@
+"""The folder that a master process shares with its workers, in memory where there is such a place."""
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from gunicorn.arbiter import Arbiter
+
+from content_moderator.server.state import log_of, master_state, worker_state
+
+SHARED_MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+"""A place for files in memory; None if the system has none."""
+
+
+def make_folder() -> Path:
+    """Make the folder of a new master process, in memory: every request writes to metric files."""
+    parent = os.environ.get("MODERATOR_RUN_PARENT") or SHARED_MEMORY
+    return Path(tempfile.mkdtemp(prefix="content-moderator-", dir=parent))
+
+
+def keep_folder(server: Arbiter) -> None:
+    """Make the folder again if it is gone, with what the workers need of it."""
+    state = master_state(server)
+    if not state.folder.is_dir():
+        # Nobody else's, should somebody have been faster.
+        state.folder.mkdir(mode=0o700)
+        log_of(server).warning("The folder %s was removed, and is made again", state.folder)
+    (state.folder / "metrics").mkdir(mode=0o700, exist_ok=True)
+    if not state.frozen.is_dir():
+        state.frozen.mkdir(mode=0o700)
+        for name, content in state.frozen_files.items():
+            (state.frozen / name).touch(mode=0o600)
+            (state.frozen / name).write_bytes(content)
+        write_reload_status(server)
+
+
+def write_reload_status(server: Arbiter) -> None:
+    """Write how the configuration was last read, for /metrics and for ``content-moderator config reload``."""
+    state = master_state(server)
+    path = state.folder / "reload.json"
+    fresh = path.with_suffix(".new")
+    try:
+        fresh.write_text(json.dumps(state.reload_status), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        log_of(server).error("write_reload_status failed: %s", error)
+
+
+def announce_worker(worker: Any) -> None:
+    """Write which process has a worker's metric slot, for /metrics."""
+    folder = Path(os.environ["MODERATOR_RUN_DIR"])
+    with contextlib.suppress(OSError):
+        (folder / f"worker-{worker_state(worker).metrics_slot}").write_text(str(worker.pid), encoding="ascii")
+
+
+def forget_worker(server: Arbiter, worker: Any) -> None:
+    """Remove the gauges of a worker that is gone; its counters stay."""
+    folder, slot = master_state(server).folder, worker_state(worker).metrics_slot
+    for path in (*(folder / "metrics").glob(f"gauge_live*_{slot}.db"), folder / f"worker-{slot}"):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
