@@ -1,20 +1,42 @@
 """
-Requests/s of POST /classify, beside a bare WSGI callable and the stack that this service replaces: ``make
-bench``.
+Requests/s and CPU time of POST /classify, beside a bare WSGI callable: ``make bench``.
 
-Both run on the same gunicorn settings, in turns within one run, so that a noisy machine disturbs both
-alike; the figure to quote is the ratio.
+All run on the same gunicorn settings, in turns within one run, so that a noisy machine disturbs all alike;
+the figures to quote are the ratios. What differs from the default settings is said in the table.
 """
 
 import argparse
 import json
 import statistics
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load import Result, gunicorn, load, machine, require_wrk
-from benchmarks.upstream import fastapi, upstream
+from benchmarks.load import ROOT, Result, Server, gunicorn, load, machine, require_wrk
 
 TEXT = "I had a lovely day at the lake with my family, and tomorrow we will go again. "
+
+WITHOUT_LOG_LINES = {"MODERATOR__LOGGING__REQUESTS": "false"}
+WITHOUT_CACHE = {"MODERATOR__CACHE__EXACT__ENABLED": "false"}
+WITHOUT_SECOND_OPINION = {"MODERATOR__CLASSIFIER__SECOND_OPINION": "false"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    What is measured.
+
+    Args:
+        name: In the table.
+        server: Under load.
+        path: On it.
+        body: Of each request.
+    """
+
+    name: str
+    server: Server
+    path: str
+    body: str
 
 
 def main() -> None:
@@ -23,48 +45,63 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--seconds", type=int, default=4)
     arguments.add_argument("--connections", type=int, default=32)
-    arguments.add_argument("--peer", type=Path, default=Path("build/peer/bin/python"))
+    arguments.add_argument("--before", type=Path, help="Another checkout of this service, measured as well")
     chosen = arguments.parse_args()
     require_wrk()
 
     print(f"{machine()}; {chosen.connections} connections, {chosen.rounds} rounds of {chosen.seconds} s\n")
-    print(
-        "| application | requests/s | p50 ms | p99 ms | failed | ratio to bare |\n|---|---|---|---|---|---|"
-    )
-    quiet = {"MODERATOR__LOGGING__REQUESTS": "false"}
-    uncached = {"MODERATOR__CACHE__EXACT__ENABLED": "false"}
-    with (
-        upstream() as slow,
-        fastapi(chosen.peer, slow) as peer,
-        gunicorn("benchmarks.bare:app") as bare,
-        gunicorn("wsgi:app", **quiet) as ours,
-        gunicorn("wsgi:app") as log,
-        gunicorn("wsgi:app", **quiet, **uncached) as forgetful,
-    ):
-        short, long = json.dumps({"text": TEXT}), json.dumps({"text": TEXT * 26})
-        cases = {
-            "bare WSGI callable": (bare, "{}"),
-            "80 characters, remembered": (f"{ours}/classify", short),
-            "the same, with a log line each": (f"{log}/classify", short),
-            "80 characters, embedded model": (f"{forgetful}/classify", short),
-            "2,000 characters, embedded model": (f"{forgetful}/classify", long),
-            "FastAPI, which remembers nothing, 50 ms upstream": (f"{peer}/classify", short),
-        }
-        results: dict[str, list[Result]] = {name: [] for name in cases}
+    print("| | requests/s | p50 ms | p99 ms | failed | CPU s / 1,000 | requests/s to bare | CPU to bare |")
+    print("|---|---|---|---|---|---|---|---|")
+    with ExitStack() as stack:
+        cases = [Case("bare WSGI callable", stack.enter_context(gunicorn("benchmarks.bare:app")), "", "{}")]
+        for root in filter(None, (ROOT, chosen.before)):
+            cases += cases_of(root, stack, "" if root == ROOT else "before: ")
+        found: dict[str, list[tuple[Result, float]]] = {case.name: [] for case in cases}
         for _ in range(chosen.rounds):
-            for name, (url, body) in cases.items():
-                seen = load(url, body=body, connections=chosen.connections, seconds=chosen.seconds)
-                results[name].append(seen)
-    base = _median(results["bare WSGI callable"], "requests_per_second")
-    for name, found in results.items():
-        rate = _median(found, "requests_per_second")
-        p50, p99 = _median(found, "p50_milliseconds"), _median(found, "p99_milliseconds")
-        failed = sum(each.failed for each in found)
-        print(f"| {name} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {failed} | {rate / base:.2f} |")
+            for case in cases:
+                cpu = case.server.cpu_seconds()
+                seen = load(
+                    case.server.url + case.path,
+                    body=case.body,
+                    connections=chosen.connections,
+                    seconds=chosen.seconds,
+                )
+                thousands = seen.requests_per_second * chosen.seconds / 1000
+                found[case.name].append((seen, (case.server.cpu_seconds() - cpu) / thousands))
+    report(found, cases[0].name)
 
 
-def _median(results: list[Result], field: str) -> float:
-    return float(statistics.median(getattr(result, field) for result in results))
+def cases_of(root: Path, stack: ExitStack, prefix: str) -> list[Case]:
+    """Start the servers of one checkout."""
+    alone = WITHOUT_CACHE | WITHOUT_LOG_LINES
+    default = stack.enter_context(gunicorn("wsgi:app", root=root))
+    quiet = stack.enter_context(gunicorn("wsgi:app", WITHOUT_LOG_LINES, root=root))
+    models = stack.enter_context(gunicorn("wsgi:app", alone, root=root))
+    linear = stack.enter_context(gunicorn("wsgi:app", alone | WITHOUT_SECOND_OPINION, root=root))
+    short, long = json.dumps({"text": TEXT}), json.dumps({"text": TEXT * 26})
+    return [
+        Case(f"{prefix}80 characters, in the cache (default settings)", default, "/classify", short),
+        Case(f"{prefix}the same, without log lines", quiet, "/classify", short),
+        Case(f"{prefix}80 characters, no cache, no log lines", models, "/classify", short),
+        Case(f"{prefix}the same, without the second opinion", linear, "/classify", short),
+        Case(f"{prefix}2,000 characters, the same", linear, "/classify", long),
+    ]
+
+
+def report(found: dict[str, list[tuple[Result, float]]], bare: str) -> None:
+    """Print the medians, and their ratios to the bare callable's."""
+    base_rate = statistics.median(seen.requests_per_second for seen, _ in found[bare])
+    base_cpu = statistics.median(cpu for _, cpu in found[bare])
+    for name, rounds in found.items():
+        rate = statistics.median(seen.requests_per_second for seen, _ in rounds)
+        p50 = statistics.median(seen.p50_milliseconds for seen, _ in rounds)
+        p99 = statistics.median(seen.p99_milliseconds for seen, _ in rounds)
+        cpu = statistics.median(cpu for _, cpu in rounds)
+        failed = sum(seen.failed for seen, _ in rounds)
+        print(
+            f"| {name} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {failed} | {cpu:.2f} | {rate / base_rate:.2f}"
+            f" | {cpu / base_cpu:.2f} |"
+        )
 
 
 if __name__ == "__main__":

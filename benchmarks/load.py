@@ -43,23 +43,63 @@ def require_wrk() -> None:
         raise SystemExit("wrk is missing; on Debian and Ubuntu: apt install wrk")
 
 
+@dataclass(frozen=True)
+class Server:
+    """
+    A server that runs.
+
+    Args:
+        url: Where it answers.
+        pid: Of its first process.
+    """
+
+    url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Add up the CPU time of the process and all its children, those that have ended included."""
+        ticks = 0
+        pending = [self.pid]
+        while pending:
+            process = Path("/proc", str(pending.pop()))
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            # utime, stime, cutime and cstime of proc(5).
+            ticks += sum(map(int, fields[11:15]))
+            for children in process.glob("task/*/children"):
+                pending += map(int, children.read_text().split())
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def gunicorn(application: str, **variables: str) -> Iterator[str]:
-    """Serve *application* with this project's gunicorn.conf.py; yields the URL."""
+def gunicorn(
+    application: str, variables: Mapping[str, str] | None = None, *, root: Path = ROOT
+) -> Iterator[Server]:
+    """
+    Serve *application* with this project's gunicorn.conf.py.
+
+    Args:
+        application: As gunicorn takes it.
+        variables: Of its environment, besides the present ones.
+        root: Of the checkout that serves, with an environment of its own in .venv if it is another one.
+    """
     port = unused_port()
-    command = [sysconfig.get_path("scripts") + "/gunicorn", "-c", "gunicorn.conf.py", application]
-    with running(command, f"http://127.0.0.1:{port}", os.environ | {"PORT": str(port)} | variables) as url:
-        yield url
+    scripts = Path(sysconfig.get_path("scripts")) if root == ROOT else root / ".venv" / "bin"
+    command = [str(scripts / "gunicorn"), "-c", "gunicorn.conf.py", application]
+    environ = os.environ | {"PORT": str(port)} | dict(variables or {})
+    with running(command, f"http://127.0.0.1:{port}", environ, root=root) as server:
+        yield server
 
 
 @contextmanager
-def running(command: Sequence[str], url: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Run a server from the root of the repository until the block ends; *url* is where it answers."""
+def running(
+    command: Sequence[str], url: str, environ: Mapping[str, str], *, root: Path = ROOT
+) -> Iterator[Server]:
+    """Run a server from the root of a checkout until the block ends; *url* is where it answers."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=root, env=environ, stdout=log, stderr=log)
         try:
             _wait_for(url, process)
-            yield url
+            yield Server(url, process.pid)
         finally:
             process.terminate()
             process.wait(30)

@@ -1,7 +1,8 @@
 """
 Distinct texts against a slow upstream, beside the stack that this service replaces: ``make bench-upstream``.
 
-Both run two workers and ask the same upstream, in turns within one run; the figures to quote are the ratios.
+Both run two workers and ask the same upstream, in turns within one run. All settings are the defaults but for
+the upstream's address. The figures to quote are the ratios, and of those the CPU's: machines are noisy.
 """
 
 import argparse
@@ -11,13 +12,32 @@ import statistics
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load import ROOT, Result, gunicorn, load, machine, require_wrk, running, unused_port
+from benchmarks.load import ROOT, Result, Server, gunicorn, load, machine, require_wrk, running, unused_port
 
 SECONDS_UPSTREAM = 0.05
+PEER = "FastAPI"
+OURS = "content_moderator"
+
+
+@dataclass(frozen=True)
+class Round:
+    """
+    One round with one server.
+
+    Args:
+        seen: By the clients.
+        cpu_seconds: Of the server, for 1,000 requests answered.
+        calls: Of the upstream, for 1,000 requests answered.
+    """
+
+    seen: Result
+    cpu_seconds: float
+    calls: float
 
 
 def main() -> None:
@@ -27,55 +47,75 @@ def main() -> None:
     arguments.add_argument("--seconds", type=int, default=8)
     arguments.add_argument("--connections", type=int, nargs="+", default=[1, 64, 256])
     arguments.add_argument("--peer", type=Path, default=Path("build/peer/bin/python"))
+    arguments.add_argument("--before", type=Path, help="Another checkout of this service, measured as well")
+    arguments.add_argument("--floor", action="store_true", help="Also a bare WSGI callable that sleeps")
     chosen = arguments.parse_args()
     require_wrk()
     print(f"{machine()}; {chosen.rounds} rounds of {chosen.seconds} s\n")
-    with upstream() as url:
+    with upstream() as url, ExitStack() as stack:
         variables = {
             "MODERATOR__CLASSIFIER__NAME": "koala",
             "MODERATOR__CLASSIFIER__CONFIG__URL": url,
             "BEARER_TOKEN": "x",
-            "MODERATOR__LOGGING__REQUESTS": "false",
-            "MODERATOR__CLASSIFIER__BATCHING__MAX_WAITING": "256",
-            "THREADS": "288",
         }
         print(f"one call of the upstream by itself: {direct(url):.1f} ms\n")
-        print(
-            "| clients | | requests/s | p50 ms | p99 ms | failed | calls of the upstream for 1,000 requests |"
-        )
-        print("|---|---|---|---|---|---|---|")
-        with gunicorn("wsgi:app", **variables) as ours, fastapi(chosen.peer, url) as peer:
-            for connections in chosen.connections:
-                results: dict[str, list[tuple[Result, float]]] = {"FastAPI": [], "content_moderator": []}
-                for _ in range(chosen.rounds):
-                    for name, server in (("FastAPI", peer), ("content_moderator", ours)):
-                        results[name].append(measured(server, url, connections, chosen.seconds))
-                report(connections, results)
+        servers = {
+            PEER: stack.enter_context(fastapi(chosen.peer, url)),
+            OURS: stack.enter_context(gunicorn("wsgi:app", variables)),
+        }
+        if chosen.before:
+            before = stack.enter_context(gunicorn("wsgi:app", variables, root=chosen.before))
+            servers["before"] = before
+        if chosen.floor:
+            servers["bare WSGI"] = stack.enter_context(gunicorn("benchmarks.sleeping:app", variables))
+        print("| clients | | requests/s | p50 ms | p99 ms | failed | CPU s / 1,000 | calls / 1,000 |")
+        print("|---|---|---|---|---|---|---|---|")
+        for connections in chosen.connections:
+            found: dict[str, list[Round]] = {name: [] for name in servers}
+            for _ in range(chosen.rounds):
+                for name, server in servers.items():
+                    found[name].append(measured(server, url, connections, chosen.seconds))
+            report(connections, found)
 
 
-def measured(server: str, upstream_url: str, connections: int, seconds: int) -> tuple[Result, float]:
-    """Load a server; give what was seen, and the upstream's calls for each request answered."""
-    before = counted(upstream_url)
-    seen = load(f"{server}/classify", body=None, connections=connections, seconds=seconds)
+def measured(server: Server, upstream_url: str, connections: int, seconds: int) -> Round:
+    """Load a server and measure what that costs."""
+    calls, cpu = counted(upstream_url), server.cpu_seconds()
+    seen = load(f"{server.url}/classify", body=None, connections=connections, seconds=seconds)
     time.sleep(1)
-    return seen, (counted(upstream_url) - before) / (seen.requests_per_second * seconds)
+    thousands = seen.requests_per_second * seconds / 1000
+    return Round(seen, (server.cpu_seconds() - cpu) / thousands, (counted(upstream_url) - calls) / thousands)
 
 
-def report(connections: int, results: dict[str, list[tuple[Result, float]]]) -> None:
-    """Print the medians, and their ratio."""
-    rates = {}
-    for name, found in results.items():
-        rates[name] = statistics.median(seen.requests_per_second for seen, _ in found)
-        p50 = statistics.median(seen.p50_milliseconds for seen, _ in found)
-        p99 = statistics.median(seen.p99_milliseconds for seen, _ in found)
-        failed = sum(seen.failed for seen, _ in found)
-        calls = statistics.median(calls for _, calls in found) * 1000
-        print(
-            f"| {connections} | {name} | {rates[name]:.0f} | {p50:.1f} | {p99:.1f} | {failed} | {calls:.0f} |"
+def report(connections: int, found: Mapping[str, list[Round]]) -> None:
+    """Print the medians, and their ratios to the peer's."""
+    medians = {}
+    for name, rounds in found.items():
+        rate, p50, p99, cpu, calls = (
+            statistics.median(values)
+            for values in zip(
+                *(
+                    (
+                        each.seen.requests_per_second,
+                        each.seen.p50_milliseconds,
+                        each.seen.p99_milliseconds,
+                        each.cpu_seconds,
+                        each.calls,
+                    )
+                    for each in rounds
+                ),
+                strict=True,
+            )
         )
-    print(
-        f"| {connections} | ratio | {rates['content_moderator'] / rates['FastAPI']:.2f} | | | | |", flush=True
-    )
+        failed = sum(each.seen.failed for each in rounds)
+        medians[name] = rate, p99, cpu
+        print(
+            f"| {connections} | {name} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {failed} | {cpu:.2f}"
+            f" | {calls:.0f} |"
+        )
+    for name in found.keys() - {PEER}:
+        rate, p99, cpu = (ours / peer for ours, peer in zip(medians[name], medians[PEER], strict=True))
+        print(f"| {connections} | {name} / {PEER} | {rate:.2f} | | {p99:.2f} | | {cpu:.2f} | |", flush=True)
 
 
 @contextmanager
@@ -83,12 +123,12 @@ def upstream() -> Iterator[str]:
     """Run the slow upstream."""
     port = unused_port()
     command = [sys.executable, "-m", "benchmarks.slow_upstream", str(port), str(SECONDS_UPSTREAM)]
-    with running(command, f"http://127.0.0.1:{port}/count", os.environ) as url:
-        yield url.removesuffix("count")
+    with running(command, f"http://127.0.0.1:{port}/count", os.environ) as server:
+        yield server.url.removesuffix("count")
 
 
 @contextmanager
-def fastapi(python: Path, upstream_url: str) -> Iterator[str]:
+def fastapi(python: Path, upstream_url: str) -> Iterator[Server]:
     """Run the peer with two workers."""
     if not (ROOT / python).exists():
         raise SystemExit(f"{python} is missing; make bench-upstream installs it")
@@ -97,8 +137,8 @@ def fastapi(python: Path, upstream_url: str) -> Iterator[str]:
     command += ["--port", str(port), "--log-level", "error", "--no-access-log"]
     with running(
         command, f"http://127.0.0.1:{port}/docs", os.environ | {"UPSTREAM_URL": upstream_url}
-    ) as url:
-        yield url.removesuffix("/docs")
+    ) as server:
+        yield Server(server.url.removesuffix("/docs"), server.pid)
 
 
 def counted(url: str) -> int:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from flask import Flask
+from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 
 from content_moderator.access.access_control import AccessControl
 from content_moderator.access.authenticator import build_authenticator
@@ -30,8 +31,24 @@ from content_moderator.web.state import Moderators, State, attach
 from content_moderator.web.transport import TrustedProxies, install_transport
 
 
+class _NoSessions(SessionInterface):
+    """Callers are known by keys, never by cookies."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+        """Return the one session that nobody uses."""
+        return _NO_SESSION
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Save nothing."""
+
+
+_NO_SESSION: Final = NullSession()
+
+
 class _App(Flask):
-    """The Flask application; its views are plain functions."""
+    """The Flask application; its views are plain functions, and there are no sessions."""
+
+    session_interface = _NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func*: no view is asynchronous, and Flask would ask for each at each request."""

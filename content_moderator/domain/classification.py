@@ -1,16 +1,18 @@
 """What a classifier answers about one text, and the one shape that every classifier has."""
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, NoReturn, Protocol, TypeGuard
+from typing import Final, Literal, NoReturn, Protocol, TypeGuard
 
 from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.errors import BadReplyError, ClassifierError
 from content_moderator.domain.label import HARMS, Label
 from content_moderator.text.language import Language
+
+_ORDER: Final = tuple(Label)
+_LABELS: Final = frozenset(Label)
 
 CacheStatus = Literal["miss", "exact", "similar"]
 
@@ -89,12 +91,13 @@ class Classification:
     language: Language | None = None
 
     def __post_init__(self) -> None:
-        if self.scores.keys() != set(Label):
+        if self.scores.keys() != _LABELS:
             raise BadReplyError("the scores do not cover exactly the nine labels")
-        for label, score in self.scores.items():
+        scores = {label: self.scores[label] for label in _ORDER}
+        for label, score in scores.items():
             if not is_probability(score):
                 raise BadReplyError(f"the score of {label} is not a number in [0, 1]")
-        object.__setattr__(self, "scores", MappingProxyType({label: self.scores[label] for label in Label}))
+        object.__setattr__(self, "scores", MappingProxyType(scores))
 
     @property
     def ranked(self) -> list[LabelScore]:
@@ -167,12 +170,8 @@ def raise_copy(error: ClassifierError) -> NoReturn:
 
 def is_probability(value: object) -> TypeGuard[float]:
     """Tell whether *value* is a finite number in [0, 1]; booleans and strings are not numbers."""
-    return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and 0 <= value <= 1
-    )
+    # No comparison with NaN is true.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 class Classifier(Protocol):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
@@ -20,6 +20,9 @@ DEFAULT_POLICY: Final = "default"
 """The name of the policy of whoever has none of its own."""
 
 _VERSION_DIGITS: Final = 12
+
+
+_SEVEREST_FIRST: Final = [(action, action.value) for action in reversed(CONSEQUENCES)]
 
 
 def score_of(classification: Classification, name: str) -> float:
@@ -42,8 +45,8 @@ class Rule:
 
     def apply(self, score: float) -> tuple[float, Action] | None:
         """Give the threshold that *score* reached and its action, the severer first; None if neither."""
-        for action in reversed(CONSEQUENCES):
-            threshold: float | None = getattr(self, action.value)
+        for action, name in _SEVEREST_FIRST:
+            threshold: float | None = getattr(self, name)
             if threshold is not None and score >= threshold:
                 return threshold, action
         return None
@@ -71,8 +74,15 @@ class Policy:
     name: str = DEFAULT_POLICY
     other_languages: Mapping[str, OtherLanguages] = field(default_factory=dict)
     version: str = field(init=False)
+    # The same rules, with the labels looked up.
+    _rules: Mapping[str, Sequence[tuple[str, Label | None, Rule]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        rules = {
+            classifier: [(name, None if name == ANY else Label(name), rule) for name, rule in each.items()]
+            for classifier, each in self.rules.items()
+        }
+        object.__setattr__(self, "_rules", rules)
         terms = {action: sorted(each) for action, each in self.terms.listed.items()}
         text = json.dumps([self.thresholds(), terms, dict(self.other_languages)], sort_keys=True)
         object.__setattr__(self, "version", hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS])
@@ -129,9 +139,10 @@ class Policy:
         # Elsewhere the embedded model knows too little to block; what a remote one says is taken as it is.
         may_block = english or not classification.classifier.cautious
         reasons = []
-        for name, rule in self.rules[classification.classifier.name].items():
-            score = score_of(classification, name)
+        scores = classification.scores
+        for name, label, rule in self._rules[classification.classifier.name]:
+            score = classification.unsafe if label is None else scores[label]
             if met := (rule if may_block else Rule(rule.review)).apply(score):
-                category = "any" if name == ANY else Label(name).category
+                category = "any" if label is None else label.category
                 reasons.append(Reason(name, category, score, *met))
         return reasons

@@ -1,11 +1,11 @@
 """A decision about one text, the reasons for it, and the one layout in which both are written."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from content_moderator.domain.action import Action
 from content_moderator.domain.classification import Classification
-from content_moderator.domain.label import HARMS
+from content_moderator.domain.label import HARMS, Label
 
 if TYPE_CHECKING:
     from content_moderator.domain.policy import Policy
@@ -114,7 +114,11 @@ class Verdict:
             "flagged": self.flagged,
             "decision": self.decision.value,
             "reasons": [reason.as_dict() for reason in self.reasons],
-            "language": asdict(self.language),
+            "language": {
+                "code": self.language.code,
+                "certain": self.language.certain,
+                "judged": self.language.judged,
+            },
             "policy": {"name": self.policy.name, "version": self.policy.version},
             "classifier": classification.classifier.as_dict(),
             "cache": {"status": classification.cache.status, "distance": classification.cache.distance},
@@ -149,8 +153,13 @@ class Span:
 
 
 def labels_as_dicts(classification: Classification) -> list[dict[str, Any]]:
-    """Return all nine labels with their rounded scores, highest first."""
-    return [
-        {"label": each.label, "category": each.category, "score": round(each.score, SCORE_DIGITS)}
-        for each in classification.ranked
-    ]
+    """Return all nine labels with their rounded scores, highest first; ties in the order of `Label`."""
+    ordered = sorted(classification.scores.items(), key=_by_score)
+    return [_NAMES[label] | {"score": round(score, SCORE_DIGITS)} for label, score in ordered]
+
+
+def _by_score(item: tuple[Label, float]) -> float:
+    return -item[1]
+
+
+_NAMES: Final = {label: {"label": label.value, "category": label.category} for label in Label}

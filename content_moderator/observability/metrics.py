@@ -300,9 +300,9 @@ def initialise(classifier: str) -> None:
             metric.labels(value)
 
 
-def language_counter(code: str, *, judged: bool) -> Counter:
-    """Return the counter of texts in a language, one of a closed set."""
-    return LANGUAGES.labels(code if code in COUNTED_LANGUAGES else "other", str(judged).lower())
+def counted_language(code: str) -> str:
+    """Return the label under which a language is counted, one of a closed set."""
+    return code if code in COUNTED_LANGUAGES else "other"
 
 
 def _tell_loss(error: OSError) -> None:

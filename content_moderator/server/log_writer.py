@@ -27,6 +27,9 @@ BATCH_BYTES: Final = 4096
 FLUSH_SECONDS: Final = 1.0
 """How long the end of the process waits for the last lines."""
 
+GATHER_SECONDS: Final = 0.02
+"""How long lines gather after some were written: to wake the thread for each costs as much as to write it."""
+
 _POLL_MILLISECONDS: Final = 1000
 
 
@@ -93,6 +96,7 @@ class LogWriter:
             while batch := self._take():
                 self._write(batch)
                 self._writing = False
+            time.sleep(GATHER_SECONDS)
 
     def _take(self) -> list[bytes]:
         """Take as many lines as go out in one piece, at least one if there is any."""

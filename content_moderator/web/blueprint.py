@@ -78,12 +78,15 @@ class StrictBlueprint(Blueprint):
         super().__init__(*args, **kwargs)
         self.rules = rules or {}
 
-    def failures(self, *statuses: int, dialect: ErrorFormat = OURS) -> Callable[[_View], _View]:
+    def failures(self, *statuses: int, error_format: ErrorFormat = OURS) -> Callable[[_View], _View]:
         """Document that a view may answer with failures of *statuses*, as they are before translation."""
 
         def decorate(view: _View) -> _View:
-            for documented in _documented(statuses, dialect):
-                view = self.alt_response(**documented)(view)
+            documented = view
+            for response in _documented(statuses, error_format):
+                documented = self.alt_response(**response)(documented)
+            # Without the wrappers, which do nothing but carry this.
+            view._apidoc = documented._apidoc  # type: ignore[attr-defined]  # noqa: SLF001
             return view
 
         return decorate
@@ -94,26 +97,26 @@ class StrictBlueprint(Blueprint):
         return super()._prepare_arguments_doc(doc, doc_info, **kwargs)
 
 
-def _documented(statuses: Sequence[int], dialect: ErrorFormat) -> Iterator[dict[str, Any]]:
+def _documented(statuses: Sequence[int], error_format: ErrorFormat) -> Iterator[dict[str, Any]]:
     """Describe each status, with an example for each code."""
     examples: dict[int, dict[str, Any]] = {}
     for failure in EXAMPLES:
         if failure.status in statuses:
-            named = examples.setdefault(dialect.status_of(failure), {})
-            named[failure.code] = {"value": dialect.example(failure)}
+            named = examples.setdefault(error_format.status_of(failure), {})
+            named[failure.code] = {"value": error_format.example(failure)}
     for status, named in examples.items():
         yield {
             "status_code": status,
             "description": f"{HTTPStatus(status).phrase}: {', '.join(named)}",
-            "schema": dialect.schema,
+            "schema": error_format.schema,
             "examples": named,
-            "content_type": dialect.media_type,
+            "content_type": error_format.media_type,
         }
     yield {
         "status_code": "default",
         "description": "Anything else, as 500 for a mistake of the service.",
-        "schema": dialect.schema,
-        "content_type": dialect.media_type,
+        "schema": error_format.schema,
+        "content_type": error_format.media_type,
     }
 
 

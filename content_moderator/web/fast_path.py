@@ -9,7 +9,7 @@ Flask together with what was parsed and screened here. What is answered here is 
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -68,7 +68,7 @@ class RenderedResponse(NamedTuple):
 
     body: bytes
     decision: str
-    counts: list[Callable[[], None]]
+    counts: Sequence[Callable[[], None]]
     moderator: Moderator
 
 

@@ -38,8 +38,17 @@ Calls that the search for the texts to blame for a refused batch may cost, in lo
 is found in two; where many are refused, those that could not be told apart get the error.
 """
 
-LOADED_DIVISOR: Final = 4
-"""By what ``max_in_flight`` is divided while more texts wait than that: fewer calls with more texts each."""
+LIGHT_LOAD: Final = 8
+"""
+Texts under way up to which each leaves at once, alone: then CPU time is not scarce, and waiting is not worth
+it.
+"""
+
+SHARES: Final = 4
+"""Among how many calls the texts that are under way should be divided, under more load."""
+
+MAX_GATHER_SECONDS: Final = 0.01
+"""How long a text waits for others to share a call with although a call is allowed."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +64,7 @@ class _Caller:
         ends_at: Its deadline, on the monotonic clock.
     """
 
-    __slots__ = ("batch", "ends_at", "leading", "left", "notified", "outcomes", "ready")
+    __slots__ = ("batch", "ends_at", "leading", "left", "notified", "outcomes", "ready", "watches")
 
     def __init__(self, texts: int, ends_at: float) -> None:
         self.ends_at = ends_at
@@ -64,6 +73,8 @@ class _Caller:
         self.batch: list[_Entry] | None = None
         self.leading = False
         self.notified = False
+        # Whether it starts a call for all that wait after ``MAX_GATHER_SECONDS``.
+        self.watches = False
         # Locked until there is something to do: a batch to send, or the last outcome.
         self.ready = threading.Lock()
         self.ready.acquire()
@@ -99,10 +110,10 @@ class Batching:
     """
     A classifier whose callers share calls instead of each making one.
 
-    As databases commit in groups: while no more texts are under way than ``max_in_flight``, a text leaves at
-    once, alone; what comes while all calls are under way leaves together in the next one. Beyond that there
-    are fewer calls with more texts each, since a call costs as much CPU time as a request. Texts of about the
-    same length leave together, as many as ``max_batch_tokens`` allow: a model pads all texts to the longest.
+    As databases commit in groups. While no more than ``LIGHT_LOAD`` texts are under way, each leaves at once,
+    alone. Under more load texts gather until there are enough for a call, for ``MAX_GATHER_SECONDS`` at most.
+    What comes while ``max_in_flight`` calls are under way leaves together in the next one. Texts of about the
+    same length share a call, as many as ``max_batch_tokens`` allow: a model pads all texts to the longest.
 
     A call is sent by the thread of a caller whose text is in it, the one with the latest deadline; a thread
     of a pool sends it only if that caller is busy with another call.
@@ -133,6 +144,7 @@ class Batching:
         self._room = threading.Condition(self._lock)
         self._slices_waiting = 0
         self._waiting: list[_Entry] = []
+        self._watcher: _Caller | None = None
         self._texts_in_calls = 0
         self._calls = 0
         self._singles_until = float("-inf")
@@ -183,6 +195,10 @@ class Batching:
                 _Entry(text, usual_tokens(text), now, caller, index) for index, text in enumerate(texts)
             ]
             self._start_calls()
+            # One of those who wait is enough to look after the others.
+            caller.watches = self._watcher is None and bool(self._waiting) and caller.batch is None
+            if caller.watches:
+                self._watcher = caller
         return caller
 
     def _wait_for_room(self, deadline: Deadline) -> None:
@@ -196,12 +212,18 @@ class Batching:
     def _wait(self, caller: _Caller, deadline: Deadline) -> None:
         """Wait until all outcomes are there or the deadline has passed, and send calls meanwhile."""
         while True:
-            in_time = caller.ready.acquire(timeout=min(max(deadline.remaining, 0), threading.TIMEOUT_MAX))
+            seconds = min(max(deadline.remaining, 0), threading.TIMEOUT_MAX)
+            woken = caller.ready.acquire(
+                timeout=min(seconds, MAX_GATHER_SECONDS) if caller.watches else seconds
+            )
             with self._lock:
-                if in_time:
+                if woken:
                     caller.notified = False
+                if caller.watches:
+                    caller.watches, self._watcher = False, None
+                    self._start_calls(gathered=True)
                 batch, caller.batch = caller.batch, None
-                if batch is None and not in_time and caller.left:
+                if batch is None and not woken and caller.left and deadline.passed:
                     self._give_up(caller)
                 if batch is None and not caller.left:
                     return
@@ -215,9 +237,16 @@ class Batching:
         caller.outcomes = [error if outcome is None else outcome for outcome in caller.outcomes]
         caller.left = 0
 
-    def _start_calls(self) -> None:
-        """Start calls while texts wait and calls are allowed; the lock is held."""
-        while self._waiting and self._calls < self._allowed_calls():
+    def _start_calls(self, *, gathered: bool = False) -> None:
+        """
+        Start calls while texts wait and calls are allowed; the lock is held.
+
+        Args:
+            gathered: Whether the texts that wait have waited long enough for others to share a call with.
+        """
+        while self._waiting and self._calls < self._settings.max_in_flight:
+            if not gathered and len(self._waiting) < self._fair_share():
+                break
             batch = self._next_batch()
             self._calls += 1
             self._texts_in_calls += len(batch)
@@ -229,10 +258,17 @@ class Batching:
                 leader.batch = batch
                 leader.notify()
 
-    def _allowed_calls(self) -> int:
-        limit = self._settings.max_in_flight
-        loaded = len(self._waiting) + self._texts_in_calls > limit
-        return max(limit // LOADED_DIVISOR, 1) if loaded and not self._single else limit
+    def _fair_share(self) -> int:
+        """
+        Return how many texts a call should have at least.
+
+        A call costs as much CPU time as a request. And if the first few texts that come after a batch was
+        answered left alone, they would take all calls, and the others would wait until one has ended.
+        """
+        under_way = len(self._waiting) + self._texts_in_calls
+        if not self._calls or self._single or under_way <= LIGHT_LOAD:
+            return 1
+        return min(under_way // SHARES, self._settings.max_batch)
 
     @property
     def _single(self) -> bool:
@@ -243,7 +279,12 @@ class Batching:
         """Take the text that has waited longest, and those that are about as long; the lock is held."""
         limit = 1 if self._single else self._settings.max_batch
         oldest = self._waiting[0]
-        batch: list[_Entry] = []
+        if len(self._waiting) <= limit:
+            longest = max(entry.tokens for entry in self._waiting)
+            if longest * len(self._waiting) <= self._settings.max_batch_tokens:
+                batch, self._waiting = self._waiting, []
+                return batch
+        batch = []
         longest = 0
         for entry in sorted(self._waiting, key=lambda each: abs(each.tokens - oldest.tokens)):
             longest = max(longest, entry.tokens)
@@ -276,7 +317,8 @@ class Batching:
             self._texts_in_calls -= len(batch)
             for entry, outcome in zip(batch, outcomes, strict=True):
                 self._hand_out(entry, outcome)
-            self._start_calls()
+            # Without a watcher nobody would start a call for texts that have begun to gather.
+            self._start_calls(gathered=self._watcher is None)
             if self._slices_waiting:
                 self._room.notify_all()
 

@@ -1,7 +1,6 @@
 """Scores long texts in parts."""
 
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from content_moderator.domain.call_context import CallContext
 from content_moderator.domain.classification import Classifier, Outcome, strictest
@@ -14,9 +13,9 @@ class Chunking:
     """
     A classifier for texts of any length, around one that reads only so much.
 
-    What a model does not read it cannot find: servers cut longer texts in silence, or score them far outside
-    of what the model was trained on. So they are split at the ends of sentences, all parts are asked about
-    at once, and of each harm the highest score counts.
+    Servers cut longer texts in silence, or score them far outside of what the model was trained on. So texts
+    are split at the ends of sentences, all distinct parts are asked about in one call, and the highest score
+    of each harm counts.
 
     Args:
         classifier: Scores the parts.
@@ -35,8 +34,7 @@ class Chunking:
     def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """Score each text; see `Classifier.classify`."""
         parts = [self._split(text) for text in texts]
-        flat = [part for each in parts for part in each]
-        outcomes = self._classifier.classify(flat, context)
+        distinct = list(dict.fromkeys(part for each in parts for part in each))
+        outcomes = dict(zip(distinct, self._classifier.classify(distinct, context), strict=True))
         self._on_split(sum(len(each) > 1 for each in parts))
-        left = iter(outcomes)
-        return [strictest(list(islice(left, len(each)))) for each in parts]
+        return [strictest([outcomes[part] for part in each]) for each in parts]

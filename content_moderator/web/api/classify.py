@@ -1,12 +1,14 @@
 """POST /classify: what a text contains, and what to do about it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from flask import request
 from marshmallow import ValidationError
 
+from content_moderator.domain.action import Action
 from content_moderator.domain.errors import FieldError, InvalidFieldsError
 from content_moderator.domain.moderator import all_verdicts
 from content_moderator.domain.verdict import JudgedLanguage, Verdict
@@ -140,12 +142,21 @@ def count(verdict: Verdict) -> None:
         increment()
 
 
-def counts_of(verdict: Verdict) -> list[Callable[[], None]]:
-    """Give what to call for each verdict like this one."""
-    name = verdict.classification.classifier.name
-    reasons = (metrics.REASONS.labels(name, each.label, each.action.value) for each in verdict.reasons)
-    language = metrics.language_counter(verdict.language.code, judged=verdict.language.judged)
-    return [
-        counter.inc
-        for counter in (metrics.DECISIONS.labels(name, verdict.decision.value), language, *reasons)
-    ]
+def counts_of(verdict: Verdict) -> Sequence[Callable[[], None]]:
+    """Return what to call for each verdict like this one."""
+    reasons = tuple((each.label, each.action) for each in verdict.reasons)
+    name, language = verdict.classification.classifier.name, verdict.language
+    return _counts(name, verdict.decision, metrics.counted_language(language.code), language.judged, reasons)
+
+
+@lru_cache(maxsize=1024)
+def _counts(
+    classifier: str, decision: Action, language: str, judged: bool, reasons: tuple[tuple[str, Action], ...]
+) -> Sequence[Callable[[], None]]:
+    """Find counters by their labels, which takes longer than counting."""
+    counters = (
+        metrics.DECISIONS.labels(classifier, decision.value),
+        metrics.LANGUAGES.labels(language, str(judged).lower()),
+        *(metrics.REASONS.labels(classifier, label, action.value) for label, action in reasons),
+    )
+    return [counter.inc for counter in counters]

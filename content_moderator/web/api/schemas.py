@@ -208,7 +208,12 @@ class ExplanationSchema(Schema):
 
 
 class VerdictSchema(Schema):
-    """The answer about one text; spans and explanation only if they were asked for."""
+    """
+    The answer about one text; spans and explanation only if they were asked for.
+
+    `Verdict.as_dict` has laid it out already: only its scores are checked. To dump all that is nested in it
+    costs more than the rest of the answer; a test holds the two together.
+    """
 
     labels = RankedLabels(
         required=True,
@@ -240,6 +245,21 @@ class VerdictSchema(Schema):
         lambda _: current_record().request_id,
         metadata={"type": "string", "description": "As in X-Request-ID."},
     )
+
+    def dump(self, obj: Mapping[str, Any], *, many: bool | None = None) -> Any:
+        """
+        Return a verdict as it is sent.
+
+        Raises:
+            ValueError: A score is no probability.
+        """
+        for each in (*obj.get("labels", ()), *obj.get("reasons", ())):
+            probability(each["score"], each["label"])
+        answer = {name: obj[name] for name in self.dump_fields if name in obj}
+        for name in ("explanation", "request_id"):
+            if (name in obj or name == "request_id") and (field := self.dump_fields.get(name)):
+                answer[name] = field.serialize(name, obj)
+        return answer
 
 
 def check_count(texts: Sequence[object]) -> None:

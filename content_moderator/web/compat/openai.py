@@ -153,7 +153,7 @@ class ModerationAnswerSchema(Schema):
 @blueprint.arguments(ModerationRequestSchema(), location="json")
 @blueprint.doc(operationId="createModeration")
 @blueprint.response(200, ModerationAnswerSchema(), example=example.moderation(UNSCORED))
-@blueprint.failures(*ANSWERABLE, dialect=OPENAI)
+@blueprint.failures(*ANSWERABLE, error_format=OPENAI)
 def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Judge texts as OpenAI's moderation API does."""
     state = current_state()

@@ -202,7 +202,7 @@ class AnalyzeAnswerSchema(Schema):
 @blueprint.arguments(AnalyzeRequestSchema(), location="json")
 @blueprint.doc(operationId="analyzeComment")
 @blueprint.response(200, AnalyzeAnswerSchema(), example=example.COMMENT)
-@blueprint.failures(*ANSWERABLE, dialect=GOOGLE)
+@blueprint.failures(*ANSWERABLE, error_format=GOOGLE)
 def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Score a comment as the Perspective API does."""
     state, moderator = current_state(), current_state().moderator
