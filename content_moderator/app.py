@@ -1,11 +1,12 @@
 """Builds the WSGI application: the one place where all parts meet."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
+from werkzeug.routing import MapAdapter
 
 from content_moderator.access.access_control import AccessControl
 from content_moderator.access.authenticator import build_authenticator
@@ -49,6 +50,26 @@ class _App(Flask):
     """The Flask application; its views are plain functions, and there are no sessions."""
 
     session_interface = _NoSessions()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter:
+        """Return what matches a request, once: Flask asks again for a context in which nothing is matched."""
+        if request is None:
+            return self._no_request
+        environ = request.environ
+        return MapAdapter(
+            self.url_map,
+            request.host,
+            environ.get("SCRIPT_NAME", ""),
+            "",
+            request.scheme,
+            environ["PATH_INFO"],
+            request.method,
+            environ.get("QUERY_STRING", ""),
+        )
+
+    @cached_property
+    def _no_request(self) -> MapAdapter:
+        return self.url_map.bind("")
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func*: no view is asynchronous, and Flask would ask for each at each request."""

@@ -61,7 +61,11 @@ class LogWriter:
 
     def write(self, line: str) -> None:
         """Write a line, soon; it never raises and never blocks."""
-        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        self.write_bytes(line.encode("utf-8", "backslashreplace"))
+
+    def write_bytes(self, line: bytes) -> None:
+        """Write an encoded line; see `write`."""
+        data = line + b"\n"
         with self._lock:
             kept = len(self._lines) < MAX_LINES and self._bytes + len(data) <= MAX_BYTES and self._started()
             if kept:
