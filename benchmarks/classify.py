@@ -30,13 +30,15 @@ class Case:
         name: In the table.
         server: Under load.
         path: On it.
-        body: Of each request.
+        body: Of each request; None for a text that differs each time.
+        distinct: How such a text begins.
     """
 
     name: str
     server: Server
     path: str
-    body: str
+    body: str | None
+    distinct: str = TEXT
 
 
 def main() -> None:
@@ -63,6 +65,7 @@ def main() -> None:
                 seen = load(
                     case.server.url + case.path,
                     body=case.body,
+                    distinct=case.distinct,
                     connections=chosen.connections,
                     seconds=chosen.seconds,
                 )
@@ -78,13 +81,13 @@ def cases_of(root: Path, stack: ExitStack, prefix: str) -> list[Case]:
     quiet = stack.enter_context(gunicorn("wsgi:app", WITHOUT_LOG_LINES, root=root))
     models = stack.enter_context(gunicorn("wsgi:app", alone, root=root))
     linear = stack.enter_context(gunicorn("wsgi:app", alone | WITHOUT_SECOND_OPINION, root=root))
-    short, long = json.dumps({"text": TEXT}), json.dumps({"text": TEXT * 26})
+    same = json.dumps({"text": TEXT})
     return [
-        Case(f"{prefix}80 characters, in the cache (default settings)", default, "/classify", short),
-        Case(f"{prefix}the same, without log lines", quiet, "/classify", short),
-        Case(f"{prefix}80 characters, no cache, no log lines", models, "/classify", short),
-        Case(f"{prefix}the same, without the second opinion", linear, "/classify", short),
-        Case(f"{prefix}2,000 characters, the same", linear, "/classify", long),
+        Case(f"{prefix}80 characters, in the cache (default settings)", default, "/classify", same),
+        Case(f"{prefix}the same, without log lines", quiet, "/classify", same),
+        Case(f"{prefix}80 characters, no cache, no log lines", models, "/classify", None),
+        Case(f"{prefix}the same, without the second opinion", linear, "/classify", None),
+        Case(f"{prefix}2,000 characters, the same", linear, "/classify", None, TEXT * 26),
     ]
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+TEXT = "I had a lovely day at the lake"
 
 
 @dataclass(frozen=True)
@@ -105,18 +106,19 @@ def running(
             process.wait(30)
 
 
-def load(url: str, *, body: str | None, connections: int, seconds: int) -> Result:
+def load(url: str, *, body: str | None, connections: int, seconds: int, distinct: str = TEXT) -> Result:
     """
     Load *url* for *seconds* over kept-alive *connections*.
 
     Args:
         url: Where to post.
         body: JSON; None for a text that differs each time.
+        distinct: How such a text begins.
         connections: How many.
         seconds: How long.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_script(body))
+        script.write(_script(body, distinct))
         script.flush()
         command = [
             "wrk",
@@ -146,18 +148,19 @@ def unused_port() -> int:
 
 
 _DISTINCT = """
+local beginning = [==[{beginning}]==]
 local count = 0
 local seed = os.time()
 function request()
   count = count + 1
-  local text = string.format("I had a lovely day at the lake, number %d of %d", count, seed)
+  local text = string.format("%s, number %d of %d", beginning, count, seed)
   return wrk.format(nil, nil, nil, '{"text": "' .. text .. '"}')
 end
 """
 
 
-def _script(body: str | None) -> str:
-    texts = _DISTINCT if body is None else f"wrk.body = [==[{body}]==]"
+def _script(body: str | None, distinct: str) -> str:
+    texts = _DISTINCT.replace("{beginning}", distinct) if body is None else f"wrk.body = [==[{body}]==]"
     return f"""
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"

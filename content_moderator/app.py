@@ -1,6 +1,6 @@
 """Builds the WSGI application: the one place where all parts meet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from content_moderator.web.compat import openai, perspective
 from content_moderator.web.error_handlers import install_error_handlers
 from content_moderator.web.fast_path import FastPath
 from content_moderator.web.pages import views as pages
-from content_moderator.web.request_context import Application, RequestContext
+from content_moderator.web.request_context import Application, RequestContext, StartResponse
 from content_moderator.web.state import Moderators, State, attach
 from content_moderator.web.transport import TrustedProxies, install_transport
 
@@ -50,6 +50,11 @@ class _App(Flask):
     """The Flask application; its views are plain functions, and there are no sessions."""
 
     session_interface = _NoSessions()
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request; those that the fast path answers are never in progress for long."""
+        with metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
+            return super().wsgi_app(environ, start_response)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter:
         """Return what matches a request, once: Flask asks again for a context in which nothing is matched."""

@@ -27,6 +27,9 @@ _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 _NO_ENDPOINT: Final = "none"
 
+_SECURITY_HEADERS: Final = list(SECURITY_HEADERS)
+_SECURITY_NAMES: Final = frozenset(name.lower() for name, _ in SECURITY_HEADERS)
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -56,7 +59,6 @@ class RequestContext:
         record = RequestRecord(request_id, time.perf_counter(), self._routes.endpoint_of(environ))
         environ[KEY] = record
         logs.request_id.set(request_id)
-        metrics.HTTP_REQUESTS_IN_PROGRESS.inc()
         counter = metrics.METHOD_CALLS.get(record.endpoint or "")
         if counter and method != "OPTIONS":
             counter.inc()
@@ -68,8 +70,6 @@ class RequestContext:
             return self._application(environ, start)
         except Exception as error:  # noqa: BLE001  (a mistake in a middleware; Flask answers its own)
             return internal_error(error, environ)(environ, start)
-        finally:
-            metrics.HTTP_REQUESTS_IN_PROGRESS.dec()
 
     def _finish(self, record: RequestRecord, method: str, status: str, headers: Headers) -> Headers:
         """Count a request whose answer begins, write its line, and return its headers."""
@@ -106,13 +106,12 @@ def request_id_of(given: str | None) -> str:
 
 def _completed(headers: Headers, record: RequestRecord, seconds: float) -> Headers:
     present = {name.lower() for name, _ in headers}
-    return [
-        *headers,
-        (REQUEST_ID_HEADER, record.request_id),
-        *_timing_headers(seconds, record.cache),
-        *(rate_limit_headers(record.admission.limit_statuses) if record.admission else ()),
-        *(header for header in SECURITY_HEADERS if header[0].lower() not in present),
-    ]
+    headers = [*headers, (REQUEST_ID_HEADER, record.request_id), *_timing_headers(seconds, record.cache)]
+    if record.admission is not None and record.admission.limit_statuses:
+        headers += rate_limit_headers(record.admission.limit_statuses)
+    if present.isdisjoint(_SECURITY_NAMES):
+        return headers + _SECURITY_HEADERS
+    return headers + [header for header in _SECURITY_HEADERS if header[0].lower() not in present]
 
 
 def _timing_headers(seconds: float, cache: CacheOutcome | None) -> Sequence[tuple[str, str]]:
