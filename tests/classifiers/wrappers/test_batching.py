@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from content_moderator.classifiers.wrappers import batching
 from content_moderator.classifiers.wrappers.batching import Batching
 from content_moderator.config.settings import BatchingSettings
 from content_moderator.domain.call_context import CallContext
@@ -146,17 +147,29 @@ def test_calls_at_once_are_limited(inner: Gated, pool: ThreadPoolExecutor) -> No
     assert sum(map(len, inner.batches)) == 8
 
 
-def test_under_load_fewer_calls_with_more_texts_are_made(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    classifier = build(inner, in_flight=8, batch=4)
-    asked = ask(pool, classifier, *(f"text {n}" for n in range(40)))
-    inner.open(8)
-    wait_until(lambda: len(inner.batches) >= 10)
-    assert classifier._calls == 2
+def test_under_load_texts_gather_for_a_call(
+    inner: Gated, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first few leave alone; then a call has a fourth of all texts that are under way."""
+    monkeypatch.setattr(batching, "MAX_GATHER_SECONDS", 60.0)
+    classifier = build(inner, in_flight=32)
+    asked = ask(pool, classifier, *(f"text {n}" for n in range(28)))
+    wait_until(lambda: len(inner.batches) == 12)
+    assert sorted(map(len, inner.batches)) == [*[1] * 8, 2, 3, 4, 5]
     inner.open()
     for each in asked:
         each.result(20)
-    assert inner.most_at_once <= 8
-    assert sum(map(len, inner.batches)) == 40
+    assert sum(map(len, inner.batches)) == 28
+
+
+def test_texts_do_not_gather_for_long(inner: Gated, pool: ThreadPoolExecutor) -> None:
+    """A call that hangs holds nobody up while others are allowed."""
+    classifier = build(inner, in_flight=32)
+    asked = ask(pool, classifier, *(f"text {n}" for n in range(9)))
+    wait_until(lambda: len(inner.batches) == 9)
+    inner.open()
+    for each in asked:
+        each.result(20)
 
 
 def test_answers_are_not_kept(inner: Gated) -> None:
