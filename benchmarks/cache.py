@@ -78,7 +78,7 @@ def timed(look_up: Callable[[str], object], texts: Sequence[str]) -> list[float]
 
 
 def p99(seconds: Sequence[float]) -> float:
-    """Give the 99th percentile."""
+    """Return the 99th percentile."""
     return statistics.quantiles(seconds, n=100)[98]
 
 
@@ -88,7 +88,7 @@ def scanned(texts: Sequence[str], text: str) -> object:
 
 
 def resident() -> float:
-    """Give the memory of this process in megabytes."""
+    """Return the memory of this process in megabytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096 / 1e6
 

@@ -84,12 +84,12 @@ def main() -> None:
 
 
 def median(rounds: list[Round], field: str) -> float:
-    """Give the median of a field."""
+    """Return the median of a field."""
     return float(statistics.median(getattr(each, field) for each in rounds))
 
 
 def cost(rounds: list[Round]) -> float:
-    """Give the CPU seconds for 1,000 requests."""
+    """Return the CPU seconds for 1,000 requests."""
     return 1000 * sum(each.cpu_seconds for each in rounds) / sum(each.requests for each in rounds)
 
 
@@ -136,7 +136,7 @@ def cpu_seconds(url: str) -> float:
 
 
 def inodes(process: Path) -> set[str]:
-    """Give the sockets that a process has open."""
+    """Return the sockets that a process has open."""
     try:
         names = [str(each.readlink()) for each in (process / "fd").iterdir()]
     except OSError:
@@ -145,7 +145,7 @@ def inodes(process: Path) -> set[str]:
 
 
 def used(process: Path) -> float:
-    """Give the CPU seconds of a process."""
+    """Return the CPU seconds of a process."""
     try:
         fields = (process / "stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     except OSError:

@@ -20,7 +20,7 @@ FRESH = {"Cache-Control": "no-store"}
 
 
 def requests() -> Mapping[str, tuple[str, Mapping[str, Any]]]:
-    """Give a path and a body for each row."""
+    """Return a path and a body for each row."""
     long = (PROSE * 500)[:20_480]
     everything = {"spans": True, "explain": True}
     return {

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def spread(seconds: list[float]) -> list[str]:
-    """Give the median and the 99th percentile in microseconds."""
+    """Return the median and the 99th percentile in microseconds."""
     return [
         f"{each * 1e6:.0f}" for each in (statistics.median(seconds), statistics.quantiles(seconds, n=100)[98])
     ]

@@ -74,5 +74,5 @@ class Writer:
         return self._random.choices(texts, k=count)
 
     def number(self, low: int, high: int) -> int:
-        """Give a number from *low* to *high*."""
+        """Return a number from *low* to *high*."""
         return self._random.randint(low, high)

@@ -63,7 +63,7 @@ class Encoder:
         return cls(weights, tokenizer, layers, heads, config["layer_norm_eps"])
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Give each text's vector of Euclidean length 1, shape (texts, width)."""
+        """Return each text's vector of Euclidean length 1, shape (texts, width)."""
         tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
         vectors = np.zeros((len(texts), self.weights["embeddings.LayerNorm.bias"].size), dtype=np.float32)
         for batch in _batches(tokens):

@@ -232,7 +232,7 @@ def quality(held_out: Sequence[HeldOut]) -> Iterator[str]:
 
 
 def chance(p: Floats) -> float:
-    """Give the mean calibration error of rows that apply exactly as often as *p* says."""
+    """Return the mean calibration error of rows that apply exactly as often as *p* says."""
     generator = np.random.default_rng(0)
     return float(
         np.mean([calibration_error((generator.random(len(p)) < p).astype(float), p) for _ in range(200)])
@@ -240,7 +240,7 @@ def chance(p: Floats) -> float:
 
 
 def interval(metric: Callable[[Floats, Floats], float], y: Floats, p: Floats) -> str:
-    """Give the 95 % bootstrap interval of *metric*."""
+    """Return the 95 % bootstrap interval of *metric*."""
     generator = np.random.default_rng(0)
     samples = (generator.integers(0, len(y), len(y)) for _ in range(BOOTSTRAPS))
     found = [metric(y[i], p[i]) for i in samples if 0 < y[i].sum() < len(i)]
@@ -280,7 +280,7 @@ def everyday(moderator: Moderator, benign: Sequence[str]) -> Iterator[str]:
 
 
 def asked(texts: Sequence[str]) -> float:
-    """Give the share of texts about which the encoder is asked."""
+    """Return the share of texts about which the encoder is asked."""
     model, encoder = EmbeddedModel.load(MODEL), SentenceEncoder.load()
     return float(
         np.mean(
@@ -315,7 +315,7 @@ def ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def violations(held_out: Sequence[HeldOut]) -> list[tuple[Moderator, list[str]]]:
-    """Give each part's texts that violate anything."""
+    """Return each part's texts that violate anything."""
     return [(part.moderator, [r.text for r in part.rows if r.targets.get(ANY)]) for part in held_out]
 
 

@@ -73,7 +73,7 @@ class Corpus:
     weights: Floats
 
     def where(self, *sources: str) -> NDArray[np.int64]:
-        """Give the indices of the rows of *sources*."""
+        """Return the indices of the rows of *sources*."""
         return np.array([i for i, row in enumerate(self.rows) if row.source in sources], dtype=np.int64)
 
 
@@ -120,7 +120,7 @@ def count_words(texts: Sequence[Sequence[str]]) -> csr_matrix:
 
 
 def inverse_document_frequency(counts: csr_matrix) -> NDArray[np.float32]:
-    """Give ln((1 + n) / (1 + df)) for each bucket, smoothed; unseen buckets get the highest."""
+    """Return ln((1 + n) / (1 + df)) for each bucket, smoothed; unseen buckets get the highest."""
     documents = np.bincount(counts.indices, minlength=BUCKETS)
     return np.asarray(np.log((1 + counts.shape[0]) / (1 + documents)), dtype=np.float32)
 

@@ -97,7 +97,7 @@ def load(name: str, folder: Path) -> list[Row]:
 
 
 def checksum(file: str) -> str:
-    """Give the SHA-256 that the unpacked *file* must have."""
+    """Return the SHA-256 that the unpacked *file* must have."""
     lines = (Path(__file__).parent / "SHA256SUMS").read_text(encoding="ascii").splitlines()
     sums = {name: digest for digest, name in map(str.split, lines)}
     return sums[file.removesuffix(".gz")]

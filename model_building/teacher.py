@@ -46,7 +46,7 @@ def describe(texts: Sequence[str]) -> Floats:
 
 def offensive(texts: Sequence[str]) -> Floats:
     """
-    Give the probability that each text is offensive, by a model that was fitted to far more data.
+    Return the probability that each text is offensive, by a model that was fitted to far more data.
 
     Source:
         alt-profanity-check (MIT), whose weights were fitted to Jigsaw's and Davidson's comments.

@@ -92,7 +92,7 @@ def literal_model(texts: Sequence[str], harmful: NDArray[np.bool_]) -> Score:
 
 
 def share_with_view(texts: Sequence[str]) -> float:
-    """Tell for what share of texts a model is asked twice."""
+    """Return for what share of texts a model is asked twice."""
     return sum(deobfuscated(text) is not None for text in texts) / len(texts)
 
 

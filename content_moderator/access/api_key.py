@@ -48,7 +48,7 @@ def make_key(tenant: str, scopes: Sequence[Scope], *, created: str) -> tuple[str
 
 
 def digest_of(key: str) -> str:
-    """Give the digest that stands for a key."""
+    """Return the digest that stands for a key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

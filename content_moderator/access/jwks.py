@@ -45,7 +45,7 @@ class KeySource(Protocol):
 
     def key(self, kid: str | None, algorithm: str) -> PublicKey:
         """
-        Give the key that a token names.
+        Return the key that a token names.
 
         Args:
             kid: The key's id, as the token says.
@@ -82,7 +82,7 @@ class FileKey:
         self.algorithm = algorithm
 
     def key(self, kid: str | None, algorithm: str) -> PublicKey:
-        """Give the key; see `KeySource.key`."""
+        """Return the key; see `KeySource.key`."""
         if algorithm != self.algorithm:
             raise CredentialsInvalidError
         return self._key
@@ -121,7 +121,7 @@ class PublishedKeys:
         self._fetching: threading.Event | None = None
 
     def key(self, kid: str | None, algorithm: str) -> PublicKey:
-        """Give the key that a token names; see `KeySource.key`."""
+        """Return the key that a token names; see `KeySource.key`."""
         found = self._known(kid, algorithm)
         if found is None:
             self._refresh(wait=True)
@@ -219,7 +219,7 @@ def _read_key(value: object) -> PyJWK | None:
 
 
 def algorithm_of(key: object) -> str | None:
-    """Tell for which algorithm a public key is good; None if it is for none that is allowed."""
+    """Return for which algorithm a public key is good; None if it is for none that is allowed."""
     if isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
         return "RS256"
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):

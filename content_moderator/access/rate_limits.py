@@ -17,7 +17,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from content_moderator.config.extras import extra
 from content_moderator.config.settings import LimitsSettings, Secret
 from content_moderator.domain.errors import ConfigurationError, RateLimitedError
-from content_moderator.net.outage import Outage
+from content_moderator.net.first_failure_breaker import FirstFailureBreaker
 from content_moderator.observability import metrics
 
 PREFIX: Final = "content-moderator:limit"
@@ -113,7 +113,7 @@ class RateLimiter:
     ) -> None:
         self._local: LimitsStrategy | None = None
         self._shared = None if shared is None else SlidingWindowCounterRateLimiter(shared)
-        self._outage = Outage("rate_limit_storage", pause_seconds=pause_seconds, clock=clock)
+        self._breaker = FirstFailureBreaker("rate_limit_storage", pause_seconds=pause_seconds, clock=clock)
         self._lock = threading.Lock()
         self._clock = clock
         self._drop_connections = drop_connections
@@ -136,7 +136,7 @@ class RateLimiter:
         raise RateLimitedError(taken.limit_statuses, retry_after_seconds=seconds)
 
     def _take_shared(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken | None:
-        if self._shared is None or not self._outage.may_ask():
+        if self._shared is None or not self._breaker.allows_call():
             return None
         try:
             taken = _take(self._shared, who, limits, cost)
@@ -147,9 +147,9 @@ class RateLimiter:
             if NO_CONNECTION not in str(cause):
                 # What is left on them would be taken for the next answer.
                 self._drop_connections()
-                self._outage.begin(type(cause).__name__)
+                self._breaker.record_failure(type(cause).__name__)
             return None
-        self._outage.end()
+        self._breaker.record_success()
         if taken.refused is not None and taken.refused.remaining >= cost:
             # It refuses, and says that there is enough: an answer of another shape, or a window that moved.
             metrics.LIMIT_STORAGE_FAILURES.inc()

@@ -54,7 +54,7 @@ class Tenants:
     source: str = ""
 
     def of(self, name: str | None) -> Tenant:
-        """Give what holds for the tenant called *name*."""
+        """Return what holds for the tenant called *name*."""
         return self.named.get(name or "", self.default)
 
     @property
@@ -63,7 +63,7 @@ class Tenants:
         return frozenset(name for name, tenant in self.named.items() if tenant.separate_cache)
 
     def policies(self) -> dict[str, Policy]:
-        """Give the policies in force, by name."""
+        """Return the policies in force, by name."""
         return {tenant.policy.name: tenant.policy for tenant in (self.default, *self.named.values())}
 
 

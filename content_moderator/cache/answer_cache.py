@@ -63,7 +63,7 @@ class AnswerCache:
         return Classification(unpack(entry.scores), self._identity, outcome)
 
     def age(self, entry: Entry) -> float:
-        """Tell how many seconds old an entry is."""
+        """Return how many seconds old an entry is."""
         return self._exact.age(entry)
 
     def attach(self, text: str, entry: Entry, response: object, size: int) -> None:
@@ -72,7 +72,7 @@ class AnswerCache:
 
     def get_shared(self, texts: Sequence[str]) -> tuple[dict[str, Classification], list[str]]:
         """
-        Give the answers that other processes have had.
+        Return the answers that other processes have had.
 
         Returns:
             The answers by text, and the texts that others wait for us to answer: see `release`.
@@ -88,7 +88,7 @@ class AnswerCache:
         return answers, [texts[place] for place in found.leased]
 
     def get_near_copy(self, text: str) -> Classification | None:
-        """Give the answer about a near copy of a cleaned text, if the guard lets it pass."""
+        """Return the answer about a near copy of a cleaned text, if the guard lets it pass."""
         if self._near is None:
             return None
         lookup = Lookup("similar")

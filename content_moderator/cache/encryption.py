@@ -1,4 +1,4 @@
-"""How answers are written where others could read or change them."""
+"""Encrypts what is stored on a server that others can reach."""
 
 import hashlib
 import os
@@ -11,22 +11,22 @@ _NONCE_BYTES: Final = 12
 
 
 class DecryptionError(Exception):
-    """What was stored has been changed, or sealed with another secret."""
+    """What was stored has been changed, or was encrypted with another secret."""
 
 
 class Encryption(Protocol):
-    """Seals what is stored, and opens it again."""
+    """Encrypts what is stored, and decrypts it again."""
 
-    def seal(self, data: bytes, name: bytes) -> bytes:
-        """Seal *data*, which will be stored under *name*."""
+    def encrypt(self, data: bytes, name: bytes) -> bytes:
+        """Encrypt *data*, which will be stored under *name*."""
         ...
 
-    def open(self, sealed: bytes, name: bytes) -> bytes:
+    def decrypt(self, stored: bytes, name: bytes) -> bytes:
         """
-        Open what was stored under *name*.
+        Decrypt what was stored under *name*.
 
         Raises:
-            BrokenSealError: It is not what was sealed for this name.
+            BrokenSealError: It is not what was encrypted for this name.
         """
         ...
 
@@ -44,15 +44,15 @@ class AesGcmEncryption:
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(hashlib.blake2b(secret, digest_size=32, person=b"seal").digest())
 
-    def seal(self, data: bytes, name: bytes) -> bytes:
-        """See `Encryption.seal`."""
+    def encrypt(self, data: bytes, name: bytes) -> bytes:
+        """See `Encryption.encrypt`."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, data, name)
 
-    def open(self, sealed: bytes, name: bytes) -> bytes:
-        """See `Encryption.open`."""
+    def decrypt(self, stored: bytes, name: bytes) -> bytes:
+        """See `Encryption.decrypt`."""
         try:
-            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name)
+            return self._cipher.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], name)
         except (InvalidTag, ValueError) as error:
             raise DecryptionError from error
 
@@ -60,10 +60,10 @@ class AesGcmEncryption:
 class NoEncryption:
     """Leaves what is stored as it is: fit for scores, not for texts."""
 
-    def seal(self, data: bytes, name: bytes) -> bytes:
-        """Give *data*."""
+    def encrypt(self, data: bytes, name: bytes) -> bytes:
+        """Return *data*."""
         return data
 
-    def open(self, sealed: bytes, name: bytes) -> bytes:
-        """Give what was stored."""
-        return sealed
+    def decrypt(self, stored: bytes, name: bytes) -> bytes:
+        """Return what was stored."""
+        return stored

@@ -37,7 +37,7 @@ class KeyMaker:
             self._hasher.update(_prefixed(part))
 
     def key(self, *parts: str) -> bytes:
-        """Give the key of a cleaned text, or of what else *parts* name."""
+        """Return the key of a cleaned text, or of what else *parts* name."""
         hasher = self._hasher.copy()
         for part in parts:
             hasher.update(_prefixed(part))

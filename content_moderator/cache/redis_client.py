@@ -5,16 +5,16 @@ Each exchange is one round trip, with a tight time-out and without a second try.
 asked for a while, then one exchange tries whether the server is back.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
 import structlog
 
 from content_moderator.config.settings import Secret, SharedCacheSettings
-from content_moderator.net.outage import Outage
+from content_moderator.net.first_failure_breaker import FirstFailureBreaker
 from content_moderator.net.redis_pool import connection_pool
 from content_moderator.observability import metrics
 
@@ -28,19 +28,18 @@ class _UnfitReplyError(Exception):
     """The server answers what the script does not give."""
 
 
+@dataclass(frozen=True, slots=True)
 class Script:
     """
-    A script, and the name by which a server remembers it.
+    A script that the server runs.
 
     Args:
         source: In Lua.
-        fits: Tells whether a reply is one that the script gives for so many keys.
+        fits: Returns whether a reply is one that the script gives for so many keys.
     """
 
-    def __init__(self, source: str, fits: Callable[[Any, int], bool]) -> None:
-        self.source = source
-        self.fits = fits
-        self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    source: str
+    fits: Callable[[Any, int], bool]
 
 
 class RedisClient:
@@ -62,7 +61,7 @@ class RedisClient:
         password: Secret | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._outage = Outage("shared_cache", pause_seconds=settings.pause_seconds, clock=clock)
+        self._breaker = FirstFailureBreaker("shared_cache", pause_seconds=settings.pause_seconds, clock=clock)
         for reason in FAILURES:
             metrics.SHARED_FAILURES.labels(reason)
         # redis-py has no types that fit both its kinds of client.
@@ -102,7 +101,7 @@ class RedisClient:
 
     def _guarded(self, exchange: Callable[[], Any]) -> Any:
         """Make an exchange; None if the server is left alone just now, or cannot be had."""
-        if not self._outage.may_ask():
+        if not self._breaker.allows_call():
             return None
         try:
             found = exchange()
@@ -118,24 +117,27 @@ class RedisClient:
             _log.warning("shared_cache_unfit_reply", exception=type(error).__name__)
             self._fail("malformed")
         else:
-            self._outage.end()
+            self._breaker.record_success()
             return found
         return None
 
     def _run(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
-        found = self._exchange([(b"EVALSHA", script.sha, keys, rest) for keys, rest in calls])
+        found = self._exchange(script, calls)
         lost = [place for place, each in enumerate(found) if isinstance(each, redis.exceptions.NoScriptError)]
         if lost:
-            # The server has been started anew; from now on it remembers.
-            again = self._exchange([(b"EVAL", script.source, *calls[place]) for place in lost])
+            # The server has been started anew; from now on it has the script.
+            self._client.script_load(script.source)
+            again = self._exchange(script, [calls[place] for place in lost])
             for place, each in zip(lost, again, strict=True):
                 found[place] = each
         return found
 
-    def _exchange(self, commands: Sequence[tuple[bytes, str, Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+    def _exchange(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        # Not called through a pipeline: that would ask first whether the server has the script.
+        registered = self._client.register_script(script.source)
         pipeline = self._client.pipeline(transaction=False)
-        for command, script, keys, rest in commands:
-            pipeline.execute_command(command, script, len(keys), *keys, *rest)
+        for keys, rest in calls:
+            pipeline.evalsha(registered.sha, len(keys), *keys, *rest)
         # What concerns the connection (a server that still loads, a password refused) is raised all the same.
         found: list[Any] = pipeline.execute(raise_on_error=False)
         return found
@@ -150,4 +152,4 @@ class RedisClient:
 
     def _fail(self, reason: str) -> None:
         metrics.SHARED_FAILURES.labels(reason).inc()
-        self._outage.begin(reason)
+        self._breaker.record_failure(reason)

@@ -87,7 +87,7 @@ class RedisStore:
         secret = _bytes(settings.cache_secret)
         self._cache = settings.cache
         self._keys = KeyMaker(identity, owner=owner, secret=secret)
-        self._seal: Encryption = AesGcmEncryption(secret) if secret else NoEncryption()
+        self._encryption: Encryption = AesGcmEncryption(secret) if secret else NoEncryption()
         self._server = server
         self._clock = clock
         self._sleep = sleep
@@ -115,7 +115,7 @@ class RedisStore:
         calls = []
         for text, record in answers:
             key = self._keys.key(text)
-            sealed = self._seal.seal(write_record(record), key)
+            sealed = self._encryption.encrypt(write_record(record), key)
             places = self._segments(record.text) if record.text is not None else []
             arguments = [sealed, milliseconds, key, MAX_NAMES * KEY_BYTES]
             calls.append(([_RECORD + key, _LEASE + key, *places], arguments))
@@ -137,7 +137,7 @@ class RedisStore:
         return [(key, record) for key, record in read if record is not None and record.text is not None]
 
     def age(self, record: Record) -> float:
-        """Tell how many seconds old an answer is."""
+        """Return how many seconds old an answer is."""
         return max(0.0, self._wall_clock() - record.answered_at)
 
     def record_of(self, scores: Mapping[Label, float], folded: str | None) -> Record:
@@ -178,7 +178,7 @@ class RedisStore:
 
     def _read(self, key: bytes, value: bytes) -> Record | None:
         try:
-            record = read_record(self._seal.open(value, key))
+            record = read_record(self._encryption.decrypt(value, key))
         except (ValueError, DecryptionError):
             self._poisoned()
             return None
@@ -195,7 +195,7 @@ class RedisStore:
         ]
 
     def _places(self, folded: str) -> list[bytes]:
-        """Give the keys under which the segments of a near text may be filed."""
+        """Return the keys under which the segments of a near text may be filed."""
         return [
             self._place(number, folded[begin : begin + length])
             for number, first, behind, length in places(len(folded), self._nearness)

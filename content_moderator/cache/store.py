@@ -84,7 +84,7 @@ class AnswerStore:
         return self._bytes
 
     def get(self, key: bytes) -> Entry | None:
-        """Give the entry of *key*, unless it is too old; it counts as used."""
+        """Return the entry of *key*, unless it is too old; it counts as used."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -97,7 +97,7 @@ class AnswerStore:
             return entry
 
     def age(self, entry: Entry) -> float:
-        """Tell how many seconds old an entry is."""
+        """Return how many seconds old an entry is."""
         return max(0.0, self._clock() - entry.stored_at)
 
     def put(self, key: bytes, entry: Entry) -> bool:

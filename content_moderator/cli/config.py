@@ -45,7 +45,7 @@ def config() -> None:
 )
 @plain_errors
 def check(freeze: Path | None) -> None:
-    """Say whether the service would start with these settings, without starting it."""
+    """Return whether the service would start with these settings, without starting it."""
     settings = load_settings()
     for warning in warnings_of(settings):
         click.echo(f"Warning: {warning}", err=True)

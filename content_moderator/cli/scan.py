@@ -147,7 +147,7 @@ def _terms(identity: ClassifierIdentity, policy: Policy) -> dict[str, Any]:
 
 
 def form_of(source: str) -> Form:
-    """Tell what a file is by its name."""
+    """Return what a file is by its name."""
     return FORMS.get(Path(inner_name(source)).suffix.lower(), "lines")
 
 

@@ -11,7 +11,7 @@ tenant_option = click.option("--tenant", help="Judge by this tenant's policy, of
 
 def policy_of(settings: Settings, tenant: str | None) -> Policy:
     """
-    Give the policy to judge by.
+    Return the policy to judge by.
 
     Raises:
         UsageError: There is no such tenant.

@@ -15,7 +15,7 @@ USUAL_MODE: Final = 0o666
 @contextmanager
 def replacing(path: Path, *, mode: int = USUAL_MODE) -> Iterator[Path]:
     """
-    Give the place to write the new content to; when the block ends well it is on the disk, as *path*.
+    Return the place to write the new content to; when the block ends well it is on the disk, as *path*.
 
     The place is a new file each time: neither the mode of one that was left over nor a link counts.
 

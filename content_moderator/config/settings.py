@@ -283,7 +283,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Give the secret itself."""
+        """Return the secret itself."""
         return self._value
 
     def __repr__(self) -> str:

@@ -142,7 +142,7 @@ def strictest(outcomes: Sequence[Outcome]) -> Outcome:
 
 def succeeded(outcomes: Sequence[Outcome]) -> list[Classification]:
     """
-    Give what came of several texts if all of them could be scored.
+    Return what came of several texts if all of them could be scored.
 
     Raises:
         ClassifierError: Of the first that could not.
@@ -169,7 +169,7 @@ def raise_copy(error: ClassifierError) -> NoReturn:
 
 
 def is_probability(value: object) -> TypeGuard[float]:
-    """Tell whether *value* is a finite number in [0, 1]; booleans and strings are not numbers."""
+    """Return whether *value* is a finite number in [0, 1]; booleans and strings are not numbers."""
     # No comparison with NaN is true.
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 

@@ -169,5 +169,5 @@ def all_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
 
 
 def _moved(word: Contribution, origins: Sequence[int]) -> Contribution:
-    """Give a word's place in the text as it was sent."""
+    """Return a word's place in the text as it was sent."""
     return replace(word, begin=origins[word.begin], end=origins[word.end])

@@ -26,7 +26,7 @@ _SEVEREST_FIRST: Final = [(action, action.value) for action in reversed(CONSEQUE
 
 
 def score_of(classification: Classification, name: str) -> float:
-    """Give the score that the rule *name*, of ``RULE_NAMES``, looks at."""
+    """Return the score that the rule *name*, of ``RULE_NAMES``, looks at."""
     return classification.unsafe if name == ANY else classification.scores[Label(name)]
 
 
@@ -44,7 +44,7 @@ class Rule:
     block: float | None = None
 
     def apply(self, score: float) -> tuple[float, Action] | None:
-        """Give the threshold that *score* reached and its action, the severer first; None if neither."""
+        """Return the threshold that *score* reached and its action, the severer first; None if neither."""
         for action, name in _SEVEREST_FIRST:
             threshold: float | None = getattr(self, name)
             if threshold is not None and score >= threshold:
@@ -88,7 +88,7 @@ class Policy:
         object.__setattr__(self, "version", hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS])
 
     def thresholds(self) -> dict[str, dict[str, dict[str, float | None]]]:
-        """Give the rules as plain numbers: by classifier, label and action."""
+        """Return the rules as plain numbers: by classifier, label and action."""
         return {
             classifier: {label: asdict(rule) for label, rule in rules.items()}
             for classifier, rules in self.rules.items()

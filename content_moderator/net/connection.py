@@ -112,7 +112,7 @@ class Answer(http.client.HTTPResponse):
 
     @property
     def _framed(self) -> bool:
-        """Tell whether its end is told in exactly one way: by a length or by chunks."""
+        """Return whether its end is told in exactly one way: by a length or by chunks."""
         lengths = set(self.headers.get_all("Content-Length", ()))
         encodings = self.headers.get_all("Transfer-Encoding", [])
         if self.headers.defects or (lengths and encodings) or len(lengths) > 1 or self.will_close:

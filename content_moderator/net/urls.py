@@ -35,7 +35,7 @@ def checked_url(url: str, key: str, *, require_https: bool, credentials_in: str 
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine."""
+    """Return whether a host is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

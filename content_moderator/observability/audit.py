@@ -90,7 +90,7 @@ class AuditLog:
         self._handler.close()
 
     def hash(self, text: str) -> str:
-        """Give the name of a text."""
+        """Return the name of a text."""
         return hmac.new(self._secret.reveal().encode(), clean(text).encode(), hashlib.sha256).hexdigest()
 
 

@@ -46,7 +46,7 @@ class AllocatedDict(mmap_dict.MmapedDict):
             self._lose(error)
 
     def read_value(self, key: str) -> tuple[float, float]:
-        """Give the value of *key* and its time."""
+        """Return the value of *key* and its time."""
         if self._has(key):
             found: tuple[float, float] = super().read_value(key)  # type: ignore[no-untyped-call]
             return found
@@ -64,7 +64,7 @@ class AllocatedDict(mmap_dict.MmapedDict):
             self._kept[key] = value, timestamp
 
     def _has(self, key: str) -> bool:
-        """Tell whether *key* has its place in the file, if need be after giving it one."""
+        """Return whether *key* has its place in the file, if need be after giving it one."""
         if self._m is None or key in self._kept:
             return False
         if key in self._positions:

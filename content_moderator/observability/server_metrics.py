@@ -23,7 +23,7 @@ class Reloads:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Give what is there now."""
+        """Return what is there now."""
         if word := read_reload_status(os.environ.get("MODERATOR_RUN_DIR")):
             yield GaugeMetricFamily(
                 "content_moderator_config_last_reload_successful",
@@ -45,7 +45,7 @@ class Workers:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Give what is there now."""
+        """Return what is there now."""
         families = {
             name: GaugeMetricFamily(f"content_moderator_worker_{name}", text, labels=("worker",))
             for name, text in _WORKER_GAUGES.items()

@@ -63,7 +63,7 @@ def when_ready(server: Arbiter) -> None:
 
 
 def pre_fork(server: Arbiter, worker: Any) -> None:
-    """Give the worker the lowest metric slot that no living worker has, and the newest configuration."""
+    """Return the worker the lowest metric slot that no living worker has, and the newest configuration."""
     taken = {worker_state(other).metrics_slot for other in server.WORKERS.values()}
     slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
     attach(worker, WorkerState(slot, master_state(server).frozen))

@@ -8,7 +8,7 @@ from content_moderator.text.cleaning import clean, visible_places, with_gaps
 
 def origins_of_clean(text: str) -> list[int]:
     """
-    Tell where the characters of ``clean(text)`` stand in *text*.
+    Return where the characters of ``clean(text)`` stand in *text*.
 
     Returns:
         The place of each character of the cleaned text, and last the end of what it kept.

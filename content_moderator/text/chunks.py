@@ -16,7 +16,7 @@ _WHITE: Final = re.compile(r"\s+")
 
 def max_tokens(text: str) -> int:
     """
-    Give a number of tokens that no byte-level byte-pair encoder exceeds for *text*: its bytes of UTF-8.
+    Return a number of tokens that no byte-level byte-pair encoder exceeds for *text*: its bytes of UTF-8.
 
     Such an encoder begins with single bytes and only ever joins them. Whatever is estimated by words and
     letters is exceeded by some text: by random letters, by mixed case, by white space.
@@ -38,7 +38,7 @@ def collapse_white_space(text: str) -> str:
 
 
 def parts_of(text: str, *, max_bytes: int) -> list[str]:
-    """Give the parts that `chunks` finds."""
+    """Return the parts that `chunks` finds."""
     return [text[begin:end] for begin, end in chunks(text, max_bytes=max_bytes)]
 
 

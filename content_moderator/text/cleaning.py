@@ -68,7 +68,7 @@ def without_invisible(text: str) -> str:
 
 
 def visible_places(text: str) -> list[int]:
-    """Tell where the characters of `without_invisible` stand in ``with_gaps(text)``."""
+    """Return where the characters of `without_invisible` stand in ``with_gaps(text)``."""
     text = with_gaps(text)
     places = [place for place, character in enumerate(text) if not is_invisible(character)]
     shown = "".join(text[place] for place in places)
@@ -112,7 +112,7 @@ def _shown(text: str) -> str:
 @lru_cache(maxsize=8192)
 def is_invisible(character: str) -> bool:
     """
-    Tell whether nobody sees a character, or nobody can know what is shown for it.
+    Return whether nobody sees a character, or nobody can know what is shown for it.
 
     That is: of the controls all but tab, line feed, vertical tab, form feed and carriage return; format
     characters, private use, what is not assigned, what Unicode says is to be ignored by default, U+2800 and

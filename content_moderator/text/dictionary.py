@@ -19,7 +19,7 @@ ENGLISH_SHARE: Final = 0.7
 
 def is_word(word: str) -> bool:
     """
-    Tell whether *word*, in lower case, is one: in the dictionary, or often written all the same.
+    Return whether *word*, in lower case, is one: in the dictionary, or often written all the same.
 
     One in two hundred of what is no word is taken for one.
 
@@ -30,7 +30,7 @@ def is_word(word: str) -> bool:
 
 
 def in_dictionary(word: str) -> bool:
-    """Tell whether *word*, in lower case, is in the dictionary."""
+    """Return whether *word*, in lower case, is in the dictionary."""
     wanted = fingerprint(word)
     known = _known()
     place = bisect_left(known, wanted)
@@ -38,7 +38,7 @@ def in_dictionary(word: str) -> bool:
 
 
 def mostly_words(tokens: Sequence[str]) -> bool:
-    """Tell whether most of the words of a text are English, so that what is none is likely to be a slip."""
+    """Return whether most of the words of a text are English, so that what is none is likely to be a slip."""
     words = [token.lower() for token in tokens if token.isalpha()]
     return sum(map(is_word, words)) >= ENGLISH_SHARE * len(words)
 
@@ -49,7 +49,7 @@ def word_set(words: str) -> frozenset[str]:
 
 
 def fingerprint(word: str) -> int:
-    """Give 24 bits that stand for a word."""
+    """Return 24 bits that stand for a word."""
     return zlib.crc32(word.encode()) >> 8
 
 

@@ -36,7 +36,7 @@ def words_in(letters: str, known: Container[str] = ()) -> str:
 
 
 def is_frequent(word: str) -> bool:
-    """Tell whether *word*, in lower case, is among the most frequent of English."""
+    """Return whether *word*, in lower case, is among the most frequent of English."""
     return zlib.crc32(word.encode()) in _costs()
 
 

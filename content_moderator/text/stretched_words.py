@@ -23,7 +23,7 @@ class StretchedWordMatcher:
             self._by_shape.setdefault(_shape(word), []).append(word)
 
     def __contains__(self, word: object) -> bool:
-        """Tell whether it is one of them, as it is."""
+        """Return whether it is one of them, as it is."""
         return word in self._words
 
     def unstretched(self, word: str) -> str | None:

@@ -146,7 +146,7 @@ class Terms:
 
 
 def _reach(found: Iterable[_Found]) -> Callable[[int], int]:
-    """Tell for a word how far those reach that begin there or before: what ends no later is inside one."""
+    """Return for a word how far those reach that begin there or before: what ends no later is inside one."""
     firsts: list[int] = []
     lasts: list[int] = []
     for each in sorted(found, key=lambda each: each.first):

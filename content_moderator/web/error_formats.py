@@ -208,7 +208,7 @@ class ErrorFormat:
     headers: Callable[[Failure], Mapping[str, str]] = lambda _: {}
 
     def example(self, failure: Failure) -> Mapping[str, Any]:
-        """Give the body as it would be."""
+        """Return the body as it would be."""
         return self.encode(replace(failure, status=self.status_of(failure)), REQUEST_ID)
 
     def status_of(self, failure: Failure) -> int:

@@ -134,7 +134,7 @@ def _escape(part: str) -> str:
 
 
 def _examples() -> Iterator[Failure]:
-    """Give one failure for each code."""
+    """Return one failure for each code."""
     missing = [FieldError("Missing data for required field.", pointer="#/text")]
     for error in answerable_errors():
         fields = missing if error is InvalidFieldsError else ()

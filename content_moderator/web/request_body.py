@@ -251,7 +251,7 @@ def _discard(stream: _Stream, size: int) -> None:
 
 
 def _declared_length(environ: Mapping[str, Any]) -> int | None:
-    """Give Content-Length; None for a chunked body, or where there is no body."""
+    """Return Content-Length; None for a chunked body, or where there is no body."""
     value = environ.get("CONTENT_LENGTH", "")
     if environ.get("HTTP_TRANSFER_ENCODING") or not value:
         return None

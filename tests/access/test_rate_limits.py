@@ -261,7 +261,7 @@ def test_more_who_ask_than_connections_still_count_together(server: RedisServer)
     assert admitted.count(True) == 100
 
 
-def test_burst_is_no_outage(server: RedisServer) -> None:
+def test_burst_is_no_breaker(server: RedisServer) -> None:
     """With few connections and the usual time-out: waiting for one's turn is not a failure of the server."""
     limiter = build_rate_limiter(LimitsSettings(url=server.url, max_connections=1), None)
     limits = parse_limits("100/hour", "x")
@@ -273,7 +273,7 @@ def test_burst_is_no_outage(server: RedisServer) -> None:
     assert admitted.count(True) == 100
 
 
-def test_having_no_connection_is_not_taken_for_an_outage(
+def test_having_no_connection_is_not_taken_for_an_breaker(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limit, "WAIT_SECONDS", 0.01)
@@ -283,7 +283,7 @@ def test_having_no_connection_is_not_taken_for_an_outage(
     pool = limiter._shared.storage.storage.connection_pool  # type: ignore[attr-defined]
     taken = pool.get_connection()
     assert takes(limiter)
-    assert not limiter._outage._lost
+    assert not limiter._breaker._lost
     pool.release(taken)
 
 
@@ -301,7 +301,7 @@ def test_server_that_is_gone_is_no_error(server: RedisServer, caplog: pytest.Log
     clock = iter(itertools.count(0, 10)).__next__
     storage = LimitsSettings(url=server.url, timeout_seconds=0.2)
     limiter = build_rate_limiter(storage, None)
-    limiter._outage._clock = clock
+    limiter._breaker._clock = clock
     assert [takes(limiter) for _ in range(3)] == [True] * 3
     server.kill()
     assert [takes(limiter) for _ in range(5)] == [True] * 2 + [False] * 3, "each counts by itself"
@@ -314,19 +314,19 @@ def test_server_that_is_gone_is_no_error(server: RedisServer, caplog: pytest.Log
 def test_server_that_hangs_is_left_alone(server: RedisServer) -> None:
     now = [0.0]
     limiter = build_rate_limiter(LimitsSettings(url=server.url, timeout_seconds=0.1, pause_seconds=5), None)
-    limiter._outage._clock = lambda: now[0]
+    limiter._breaker._clock = lambda: now[0]
     assert takes(limiter)
     server.pause()
     try:
         assert takes(limiter)
-        failures = limiter._outage._again_at
+        failures = limiter._breaker._trial_at
         assert [takes(limiter) for _ in range(3)] == [True] * 3
-        assert limiter._outage._again_at == failures, "nothing was asked"
+        assert limiter._breaker._trial_at == failures, "nothing was asked"
     finally:
         server.resume()
     now[0] = 6
     assert takes(limiter)
-    assert not limiter._outage._lost
+    assert not limiter._breaker._lost
 
 
 def test_server_with_a_password(tmp_path: Path) -> None:

@@ -364,9 +364,9 @@ def test_records_come_back_and_seals_hold() -> None:
     assert read_record(write_record(record)) == record
     assert json.loads(write_record(Record(dict(HARMLESS), 1.0))).keys() == {"v", "at", "scores"}
     seal = AesGcmEncryption(b"sesame")
-    sealed = seal.seal(b"data", b"name")
-    assert seal.open(sealed, b"name") == b"data"
-    assert seal.seal(b"data", b"name") != sealed
+    sealed = seal.encrypt(b"data", b"name")
+    assert seal.decrypt(sealed, b"name") == b"data"
+    assert seal.encrypt(b"data", b"name") != sealed
     for broken, name in (
         (sealed, b"other"),
         (sealed[:-1], b"name"),
@@ -374,10 +374,10 @@ def test_records_come_back_and_seals_hold() -> None:
         (b"\0" + sealed[1:], b"name"),
     ):
         with pytest.raises(DecryptionError):
-            seal.open(broken, name)
+            seal.decrypt(broken, name)
     with pytest.raises(DecryptionError):
-        AesGcmEncryption(b"other").open(sealed, b"name")
-    assert NoEncryption().open(NoEncryption().seal(b"data", b"name"), b"name") == b"data"
+        AesGcmEncryption(b"other").decrypt(sealed, b"name")
+    assert NoEncryption().decrypt(NoEncryption().encrypt(b"data", b"name"), b"name") == b"data"
 
 
 def test_keys_name_the_version() -> None:

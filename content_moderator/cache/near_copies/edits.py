@@ -120,13 +120,13 @@ class Change:
 
 
 def is_sign(token: str) -> bool:
-    """Tell whether a token is punctuation, or another sign that is no word."""
+    """Return whether a token is punctuation, or another sign that is no word."""
     return not any(map(str.isalnum, token))
 
 
 def tokens_of(folded: str) -> list[str]:
     """
-    Give the words of a folded text, and every sign that may mean something.
+    Return the words of a folded text, and every sign that may mean something.
 
     A sign that is written several times counts once. At the end only question marks, brackets and quotation
     marks count. Signs between letters are told from those between words: "pen-is", "19:18", "!diot".
@@ -189,7 +189,7 @@ def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Change]:
 
 
 def _is_idle(tokens: Sequence[str], begin: int, end: int) -> bool:
-    """Tell whether all there is from *begin* on is a pause that need not be there."""
+    """Return whether all there is from *begin* on is a pause that need not be there."""
     if tokens[begin:end] == [":"]:
         return _TITLES.fullmatch(" ".join(tokens[:begin]).lower() + " ") is not None
     if end - begin != 1 or tokens[begin] not in _PAUSES:

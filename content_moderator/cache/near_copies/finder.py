@@ -51,5 +51,5 @@ class NearCopyFinder:
         return nearest(folded, candidates, self._index.nearness)
 
     def lets_pass(self, folded: str, match: Match, answer: Mapping[Label, float]) -> bool:
-        """Tell whether the answer about *match* may serve for the text *folded*."""
+        """Return whether the answer about *match* may serve for the text *folded*."""
         return self._guard.refusal(folded, match.text, answer) is None

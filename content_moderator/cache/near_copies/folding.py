@@ -44,7 +44,7 @@ def _lowered(word: re.Match[str]) -> str:
 
 def disguised(text: str, folded: str) -> bool:
     """
-    Tell whether a text hides what its words are from whoever does not fold it.
+    Return whether a text hides what its words are from whoever does not fold it.
 
     That is: letters of special forms, or letters of another script in a mostly Latin text that look Latin. A
     model may read such a text otherwise than its plain copy, so neither may answer for the other.

@@ -81,11 +81,11 @@ class Nearness:
     max_ratio: float
 
     def edits(self, chars: int) -> int:
-        """Tell how many edits may lie between a filed text of *chars* characters and another."""
+        """Return how many edits may lie between a filed text of *chars* characters and another."""
         return min(self.max_edits, int(self.max_ratio * chars))
 
     def lengths(self, chars: int) -> Iterator[int]:
-        """Give the lengths of filed texts that are within reach of one of *chars* characters."""
+        """Return the lengths of filed texts that are within reach of one of *chars* characters."""
         for length in range(max(1, chars - self.max_edits), chars + self.max_edits + 1):
             if abs(length - chars) <= self.edits(length):
                 yield length
@@ -105,7 +105,7 @@ def segments(chars: int, edits: int) -> tuple[Segment, ...]:
 
 def windows(chars: int, filed_chars: int, edits: int) -> tuple[Window, ...]:
     """
-    Tell where in a text the segments of a filed one are to be looked for.
+    Return where in a text the segments of a filed one are to be looked for.
 
     Args:
         chars: Characters of the text that is looked up.
@@ -128,7 +128,7 @@ def windows(chars: int, filed_chars: int, edits: int) -> tuple[Window, ...]:
 @lru_cache(maxsize=8192)
 def places(chars: int, nearness: Nearness) -> tuple[Window, ...]:
     """
-    Tell which substrings of a text of *chars* characters to look up.
+    Return which substrings of a text of *chars* characters to look up.
 
     Filed texts of many lengths are within reach. Their windows overlap, so one look-up serves them all: for
     each number and length of a segment, from the first place where one may begin to the last.
@@ -251,7 +251,7 @@ class NearCopyIndex:
 
     def _codes(self, text: str) -> Iterator[tuple[tuple[int, int], int]]:
         """
-        Give the table and the code of each segment.
+        Return the table and the code of each segment.
 
         Python's hash of a text is keyed anew in each process: nobody outside can make two collide.
         """

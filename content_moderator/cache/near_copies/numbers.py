@@ -105,13 +105,13 @@ _CODE: Final = re.compile(
 
 
 def is_number(token: str) -> bool:
-    """Tell whether a token is a number in figures."""
+    """Return whether a token is a number in figures."""
     return token.isascii() and token.isdigit()
 
 
 def numbers_in(before: str, after: str) -> tuple[str, str] | None:
     """
-    Give the numbers in which two tokens differ; None if they differ in anything else.
+    Return the numbers in which two tokens differ; None if they differ in anything else.
 
     For example "2" and "3" differ in these, "30gb" and "32gb" in 30 and 32; but "a55" may be read as a word.
     """
@@ -132,7 +132,7 @@ def _hides_a_word(token: str) -> bool:
 
 def numbers_alike(before: str, after: str, tokens: Sequence[str], place: int) -> bool:
     """
-    Tell whether a number may stand for another without changing what a text says.
+    Return whether a number may stand for another without changing what a text says.
 
     Only if what stands beside it is known: a thing that has a number, a time by the clock, or an amount of
     what harms nobody. Then amounts may be up to ``MAX_RATIO`` times as large.
@@ -161,23 +161,23 @@ def numbers_alike(before: str, after: str, tokens: Sequence[str], place: int) ->
 
 
 def _is_amount(words: Sequence[str], place: int) -> bool:
-    """Tell whether a number says how many minutes, degrees or grams, of what does no harm by that."""
+    """Return whether a number says how many minutes, degrees or grams, of what does no harm by that."""
     return not any(map(_TIMED_HARM.match, words)) and _is_counted(words, place, _AMOUNTS)
 
 
 def _is_known(words: Sequence[str], place: int) -> bool:
-    """Tell whether what a number stands beside is known to be harmless."""
+    """Return whether what a number stands beside is known to be harmless."""
     return _names_a_thing(words, place) or _is_time(words, place) or _is_counted(words, place, _COUNTED)
 
 
 def _is_code(words: Sequence[str], place: int) -> bool:
-    """Tell whether a long number is a code: behind a word for one, or the end of a telephone number."""
+    """Return whether a long number is a code: behind a word for one, or the end of a telephone number."""
     before = [word for word in words[max(0, place - 4) : place] if word not in _BETWEEN - _CODES]
     return _names_a_thing(words, place) or before[-1:] == ["-~"] or not _CODES.isdisjoint(before[-1:])
 
 
 def _is_counted(words: Sequence[str], place: int, units: Container[str]) -> bool:
-    """Tell whether a number says how many there are of what is harmless, and nothing in the text harms."""
+    """Return whether a number says how many there are of what is harmless, and nothing in the text harms."""
     digits = words[place]
     behind = [digits.lstrip("0123456789"), *words[place + 1 : place + 5]]
     if len(behind) > _TWO and behind[1] == ".~":
@@ -193,7 +193,7 @@ def _is_counted(words: Sequence[str], place: int, units: Container[str]) -> bool
 
 
 def _names_a_thing(words: Sequence[str], place: int) -> bool:
-    """Tell whether a number names a thing: "room 12", "order no. 4711", "score 2 to 1"."""
+    """Return whether a number names a thing: "room 12", "order no. 4711", "score 2 to 1"."""
     at = place - 1
     while at >= 0 and words[at] in _BETWEEN:
         at -= 1

@@ -24,7 +24,7 @@ _ROWS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def _beside() -> dict[str, str]:
-    """Give the keys beside and below each key of an English keyboard."""
+    """Return the keys beside and below each key of an English keyboard."""
     found: dict[str, set[str]] = {key: set() for row in _ROWS for key in row}
     for row, below in zip(_ROWS, (*_ROWS[1:], ""), strict=True):
         for place, key in enumerate(row):
@@ -67,11 +67,11 @@ class Hazards:
         return word in self._words
 
     def spelled_by(self, code: str) -> bool:
-        """Tell whether letters and digits may be read as one of the words: "a55"."""
+        """Return whether letters and digits may be read as one of the words: "a55"."""
         return code.translate(_DIGITS_FOR_LETTERS) in self._words
 
     def near(self, slip: str, word: str) -> bool:
-        """Tell whether *slip* may be meant for a word that harms; *word* is what it seems to be meant for."""
+        """Return whether *slip* may be meant for a word that harms, and not for *word*."""
         return (
             "".join(sorted(slip)) in self._short
             or _sound(slip) in self._sounds
@@ -104,7 +104,7 @@ _SPELLINGS: Final = tuple(
 
 
 def is_spelling(one: str, other: str) -> bool:
-    """Tell whether two words are one in British and American spelling: "favourite" and "favorite"."""
+    """Return whether two words are one in British and American spelling: "favourite" and "favorite"."""
     if not (in_dictionary(one) and in_dictionary(other)):
         return False
     return any(
@@ -116,7 +116,7 @@ def is_spelling(one: str, other: str) -> bool:
 
 def is_slip(one: str, other: str, hazards: Hazards) -> bool:
     """
-    Tell whether one of two words is but a slip of the pen for the other.
+    Return whether one of two words is but a slip of the pen for the other.
 
     Two words of the dictionary never are, however alike: "kiss" and "kill". Nor is a word that could as well
     be a slip for one that harms.
@@ -138,14 +138,14 @@ def is_slip(one: str, other: str, hazards: Hazards) -> bool:
 
 
 def _is_stretched(one: str, other: str) -> bool:
-    """Tell whether one word was drawn out of the other, and may be: "sooo", but not "weeell" or "biiig"."""
+    """Return whether one word was drawn out of the other, and may be: "sooo", but not "weeell" or "biiig"."""
     short, long = sorted((one, other), key=len)
     return short in _DRAWN_OUT and short in {_STRETCHED.sub(letters, long) for letters in (r"\1", r"\1\1")}
 
 
 def _is_slip_for(slip: str, word: str) -> bool:
     """
-    Tell whether fingers make *slip* of *word*.
+    Return whether fingers make *slip* of *word*.
 
     Two letters change places; or one (two in a long word) but the first is left out, struck twice, struck
     beside the right key, or a vowel for another.

@@ -183,7 +183,7 @@ class _Stream:
         )
 
     def keys(self, ngrams: _Ngrams) -> Ints:
-        """Give the number of the text above the bucket of each n-gram, hashed in one go."""
+        """Return the number of the text above the bucket of each n-gram, hashed in one go."""
         power, inverse = _POWERS.upto(len(self.characters))
         prefix = np.zeros(len(self.characters) + 1, dtype=np.uint64)
         np.cumsum((self.characters + np.uint64(1)) * power, out=prefix[1:])

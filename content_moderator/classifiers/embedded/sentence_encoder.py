@@ -219,7 +219,7 @@ def _aligned(offset: int) -> int:
 
 
 def _normalise(x: Floats, gain: Floats, shift: Floats, epsilon: float) -> None:
-    """Give each row mean 0 and variance 1, then scale and shift it; in place."""
+    """Return each row mean 0 and variance 1, then scale and shift it; in place."""
     x -= x.mean(axis=1, keepdims=True)
     variance = np.einsum("ij,ij->i", x, x) / x.shape[1]
     x *= (1 / np.sqrt(variance + epsilon))[:, np.newaxis]

@@ -80,7 +80,7 @@ class CircuitBreaker:
             self._record(failed, self._clock() - started, on_trial=on_trial)
 
     def _admit(self) -> bool:
-        """Tell whether this call is the one on trial."""
+        """Return whether this call is the one on trial."""
         with self._lock:
             if self.state == "closed":
                 return False

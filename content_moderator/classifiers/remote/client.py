@@ -93,7 +93,7 @@ class RemoteClassifier:
             return [Classification(each, self.identity) for each in scores]
 
     def _checked(self, reply: Reply) -> bytes:
-        """Give the body of a reply that is an answer."""
+        """Return the body of a reply that is an answer."""
         if reply.status != requests.codes.ok:
             raise error_of(reply.status, reply.headers, reply.body)
         if reply.compressed:

@@ -118,7 +118,7 @@ WIRE_FORMATS: Final[Mapping[str, WireFormat]] = {
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ClassifierError:
     """
-    Tell what a reply with another status than 200 means.
+    Return what a reply with another status than 200 means.
 
     Args:
         status: HTTP status code.

@@ -11,13 +11,13 @@ Floats = NDArray[np.float64]
 
 
 def bins_of(p: Floats) -> NDArray[np.int64]:
-    """Give the number of the bin, of ``CALIBRATION_BINS`` equally wide ones, that each probability is in."""
+    """Return the number of each probability's bin, of ``CALIBRATION_BINS`` equally wide ones."""
     return np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
 
 
 def calibration_error(y: Floats, p: Floats) -> float:
     """
-    Give the expected calibration error.
+    Return the expected calibration error.
 
     Source:
         Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.

@@ -144,7 +144,7 @@ def _fit_head(x: csr_matrix, y: Floats, prior: Floats, strength: float, share: f
 
 
 def odds_of(sample: Sample, model: EmbeddedModel, change: Change | None = None) -> Floats:
-    """Give the log-odds that the model, changed or not, has for each text, shape (texts, heads)."""
+    """Return the log-odds that the model, changed or not, has for each text, shape (texts, heads)."""
     linear = sample.prior
     if change is not None:
         linear = linear + sample.x @ change.weights + change.bias
@@ -166,7 +166,7 @@ def _merged(sample: Sample, model: EmbeddedModel, odds: Floats) -> Floats:
 
 
 def out_of_fold_odds(sample: Sample, model: EmbeddedModel, strength: float) -> Floats:
-    """Give the log-odds of each text by a model that was fitted without it and those that begin like it."""
+    """Return the log-odds of each text by a model that was fitted without it and those that begin like it."""
     found = np.zeros(sample.targets.shape)
     splits = GroupKFold(min(FOLDS, len(set(sample.groups))), shuffle=True, random_state=0)
     for rows, held_out in splits.split(sample.targets, groups=sample.groups):
@@ -175,14 +175,14 @@ def out_of_fold_odds(sample: Sample, model: EmbeddedModel, strength: float) -> F
 
 
 def log_loss(odds: Floats, targets: Floats) -> float:
-    """Give the mean negative log-likelihood of the known targets, in nats."""
+    """Return the mean negative log-likelihood of the known targets, in nats."""
     known = ~np.isnan(targets)
     odds, y = odds[known], targets[known]
     return float((np.logaddexp(0, odds) - y * odds).mean())
 
 
 def changed(model: EmbeddedModel, change: Change) -> tuple[Floats, dict[str, Any]]:
-    """Give the weights and the header of the changed model, ready for `write_model`."""
+    """Return the weights and the header of the changed model, ready for `write_model`."""
     header = {
         name: model.header[name]
         for name in ("format", "heads", "any", "growth", "short", "second_opinion", "lexicon", "sources")

@@ -41,7 +41,7 @@ def compare(before: Floats, after: Floats, targets: Floats, false_alarms: float)
 
 
 def threshold(negatives: Floats, false_alarms: float) -> float | None:
-    """Give the lowest probability, rounded up, that at most this share of *negatives* reaches."""
+    """Return the lowest probability, rounded up, that at most this share of *negatives* reaches."""
     if len(negatives) < MIN_NEGATIVES:
         return None
     return min(float(np.ceil(np.quantile(negatives, 1 - false_alarms) * 100 + 1e-9) / 100), 1.0)

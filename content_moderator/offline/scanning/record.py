@@ -37,7 +37,7 @@ class Writer:
         self._columns = columns(keep)
 
     def header(self) -> bytes:
-        """Give what the file begins with."""
+        """Return what the file begins with."""
         return _csv_line(self._columns) if self._csv else b""
 
     def record(self, row: Row, verdict: Verdict) -> bytes:

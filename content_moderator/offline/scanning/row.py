@@ -362,7 +362,7 @@ def listed(columns: Sequence[str]) -> str:
 
 
 def _is_json(kept: Mapping[str, Any]) -> bool:
-    """Tell whether fields can be written as they were read."""
+    """Return whether fields can be written as they were read."""
     try:
         orjson.dumps(kept)
     except TypeError:

@@ -76,7 +76,7 @@ def keep(text: str, verdict: Verdict) -> None:
 
 
 def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
-    """Tell who scored and what decided, for answers whose body has no place for it."""
+    """Return who scored and what decided, for answers whose body has no place for it."""
     names = sorted({verdict.classification.classifier.name for verdict in verdicts})
     policy = verdicts[0].policy
     headers = {

@@ -31,7 +31,7 @@ def livez() -> dict[str, str]:
 @blueprint.response(200, StatusSchema)
 @blueprint.alt_response(503, schema=StatusSchema, description="No classifier can answer; reason says why.")
 def readyz() -> tuple[dict[str, str], int]:
-    """Tell whether a classifier can answer; send no traffic while it cannot."""
+    """Return whether a classifier can answer; send no traffic while it cannot."""
     readiness = current_state().readiness()
     body = without_none({"status": readiness.state, "reason": readiness.reason})
     return body, 200 if readiness.ready else 503
@@ -41,6 +41,6 @@ def readyz() -> tuple[dict[str, str], int]:
 @blueprint.doc(operationId="metrics")
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
 def scrape() -> Response:
-    """Give the metrics of all workers in Prometheus' text format."""
+    """Return the metrics of all workers in Prometheus' text format."""
     body, content_type = metrics.exposition(request.headers.get("Accept", ""))
     return Response(body, content_type=content_type)

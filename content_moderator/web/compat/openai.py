@@ -183,7 +183,7 @@ def _result(verdict: Verdict) -> Mapping[str, Any]:
 
 def _flagged(verdict: Verdict) -> set[Label]:
     """
-    Give the harms whose rule was met.
+    Return the harms whose rule was met.
 
     Where nothing but the rule for anything at all, or a term, was met it is the likeliest harm: OpenAI's
     clients take flagged for "any of the categories". A language that is not judged is no harm.

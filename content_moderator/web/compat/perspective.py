@@ -247,7 +247,7 @@ def _attribute_scores(
     whole: "_Part",
     parts: "Sequence[tuple[int, int, _Part]]",
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give each attribute's scores, without those below its threshold."""
+    """Return each attribute's scores, without those below its threshold."""
     for name, parameters in requested.items():
         threshold = (parameters or {}).get("scoreThreshold") or 0.0
         if name not in SCORED or whole.score(name) < threshold:

@@ -1,4 +1,4 @@
-"""Leaves a server that failed alone for a while, and says once that it is lost and once that it is back."""
+"""A circuit breaker that opens at the first failure, for servers that the service can do without."""
 
 import threading
 import time
@@ -9,15 +9,16 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 
-class Outage:
+class FirstFailureBreaker:
     """
-    Knows whether a server is worth asking.
+    Allows calls to a server while they succeed.
 
-    After a failure it is not, for a while; then one asks, and all others wait for what comes of that.
+    After a failure it allows none for a while, then one call as a trial. The log says once that the server is
+    lost and once that it is back.
 
     Args:
         name: Of the server, in the log: ``<name>_lost`` and ``<name>_back``.
-        pause_seconds: For which it is left alone.
+        pause_seconds: From a failure until the trial.
         clock: Monotonic seconds.
     """
 
@@ -29,27 +30,27 @@ class Outage:
         self._clock = clock
         self._lock = threading.Lock()
         self._lost = False
-        self._again_at = 0.0
+        self._trial_at = 0.0
 
-    def may_ask(self) -> bool:
-        """Tell whether to ask; whoever is told so while the server is lost is the one who tries."""
+    def allows_call(self) -> bool:
+        """Return whether to make a call; while the server is lost only one caller is told so at a time."""
         with self._lock:
             if self._lost:
-                if self._clock() < self._again_at:
+                if self._clock() < self._trial_at:
                     return False
-                self._again_at = self._clock() + self._pause_seconds
+                self._trial_at = self._clock() + self._pause_seconds
             return True
 
-    def begin(self, reason: str) -> None:
-        """Take note of a failure."""
+    def record_failure(self, reason: str) -> None:
+        """Record that a call failed."""
         with self._lock:
             before, self._lost = self._lost, True
-            self._again_at = self._clock() + self._pause_seconds
+            self._trial_at = self._clock() + self._pause_seconds
         if not before:
             _log.warning(f"{self._name}_lost", reason=reason)
 
-    def end(self) -> None:
-        """Take note of an answer."""
+    def record_success(self) -> None:
+        """Record that a call was answered."""
         if self._lost:
             with self._lock:
                 self._lost = False
