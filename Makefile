@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 FUZZ_CASES ?= 1500
 SOAK_SECONDS ?= 600
+# Tests at the same time, and options of pytest-cov, as COVERAGE=--cov.
+JOBS ?= 2
+COVERAGE ?=
 # Without pip's resolver: the lock is complete, as .ci/run checks, and of what somebody asks for with an extra some pips
 # take the newest release, for which the lock has no hash.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r
@@ -17,7 +20,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 export MODERATOR_ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-system fuzz clients lint types check format lock model encoder evaluate bench bench-cache bench-upstream clean
+.PHONY: help run test test-system test-integrations fuzz clients lint types check format lock model encoder evaluate bench bench-cache bench-upstream clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,14 +28,17 @@ help: ## List the commands
 run: $(VENV)/.runtime ## Set up everything and serve on 127.0.0.1:8000 (HOST, PORT)
 	@$(BIN)/python -m content_moderator serve
 
-test: $(VENV)/.dev ## Set up everything and run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## Set up everything and run the tests that need no server process
+	$(BIN)/python -m pytest -n $(JOBS) -m "not system and not integration" $(COVERAGE) $(ARGS)
 
-test-system: $(VENV)/.dev ## Run the tests that measure or take long (a soak of SOAK_SECONDS)
-	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest --no-cov --timeout 3600 -m system $(ARGS)
+test-system: $(VENV)/.dev ## Run the tests with real servers, faults and restarts (a soak of SOAK_SECONDS)
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -n $(JOBS) --timeout 3600 -m system $(COVERAGE) $(ARGS)
+
+test-integrations: $(VENV)/.dev clients ## Run the tests with a browser, client libraries and installations of their own
+	$(BIN)/python -m pytest -n $(JOBS) --timeout 600 -m integration $(ARGS)
 
 fuzz: $(VENV)/.dev ## Send FUZZ_CASES requests to each route, made up from the API's description
-	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest --no-cov --timeout 1800 --hypothesis-show-statistics tests/web/test_fuzz.py
+	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest --timeout 1800 --hypothesis-show-statistics tests/web/test_fuzz.py
 
 clients: build/clients/node build/clients/current build/clients/openai1 build/clients/bpe ## Install the client libraries that are tested against
 

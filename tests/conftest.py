@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import coverage
 import pytest
@@ -10,6 +11,7 @@ from content_moderator.config.settings import Settings
 from tests.support import fault_server
 from tests.support.fake import FakeClassifier
 from tests.support.fault_server import FaultServer
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +75,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("measured")
         for line in _FIGURES:
             terminalreporter.write_line(line)
+
+
+SYSTEM: Final = ("tests/server/",)
+INTEGRATIONS: Final = (
+    "tests/test_installed.py",
+    "tests/web/compat/test_clients.py",
+    "tests/web/pages/test_browser.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Mark what runs real processes, and what needs a browser, client libraries or installations of its own.
+    """
+    for item in items:
+        path = item.path.relative_to(ROOT).as_posix()
+        if path.startswith(INTEGRATIONS):
+            item.add_marker("integration")
+        elif path.startswith(SYSTEM):
+            item.add_marker("system")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

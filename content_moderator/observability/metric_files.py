@@ -38,6 +38,7 @@ class AllocatedDict(mmap_dict.MmapedDict):
         self._lost = False
         self._f: Any = None
         self._m: Any = None
+        self._positions: dict[str, int] = {}
         try:
             if not read_mode:
                 _allocate(Path(filename))

@@ -19,9 +19,6 @@ from content_moderator.server.run_folder import announce_worker, forget_worker, 
 from content_moderator.server.starts import loading_patiently, spawning_patiently
 from content_moderator.server.state import MasterState, WorkerState, attach, master_state, worker_state
 
-GC_THRESHOLD: Final = 10_000
-"""Objects that are made before garbage is looked for among them; Python's own is 700."""
-
 _M_ARENA_MAX: Final = -8  # of glibc's malloc.h; other libraries have no arenas
 
 
@@ -92,11 +89,9 @@ def post_fork(server: Arbiter, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Write who the worker is, for /metrics; leave what it has loaded out of garbage collections."""
     announce_worker(worker)
-    # What is loaded now lives as long as the worker, and requests leave no cycles: 5 % of the CPU time of a
-    # request was spent on looking for garbage.
+    # It lives as long as the worker does: each full collection would go through all of it.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
 
 
 def child_exit(server: Arbiter, worker: Any) -> None:

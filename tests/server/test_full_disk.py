@@ -69,11 +69,11 @@ def metric(url: str, name: str) -> float:
 def test_log_on_a_full_disk() -> None:
     """/dev/full takes nothing, as a disk that is full."""
     with Path("/dev/full").open("wb") as full, service(full, full) as (process, url):
-        assert answers(url) == {200}
+        wait_until(lambda: answers(url) == {200}, seconds=30)
         wait_until(lambda: metric(url, "content_moderator_log_failures_total") >= 5)
         process.send_signal(signal.SIGHUP)
         time.sleep(4)
-        assert answers(url) == {200}
+        wait_until(lambda: answers(url) == {200}, seconds=30)
 
 
 def test_log_that_nobody_reads() -> None:
@@ -83,10 +83,10 @@ def test_log_that_nobody_reads() -> None:
     try:
         with service(writer, writer) as (process, url):
             for _ in range(12):
-                assert answers(url) == {200}
+                wait_until(lambda: answers(url) == {200}, seconds=30)
             process.send_signal(signal.SIGHUP)
             time.sleep(4)
-            assert answers(url) == {200}
+            wait_until(lambda: answers(url) == {200}, seconds=30)
     finally:
         os.close(reader)
         os.close(writer)
@@ -213,11 +213,11 @@ def test_full_folder_of_the_run(full_folder: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", in_folder(full_folder)) as live:
         assert live.run_folder().parent == full_folder
         fill(full_folder)
-        assert answers(live.url) == {200}
+        wait_until(lambda: answers(live.url) == {200}, seconds=30)
         live.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "Reload refused" in live.output, seconds=30)
         assert "No space left" in live.output
-        assert answers(live.url) == {200}
+        wait_until(lambda: answers(live.url) == {200}, seconds=30)
         before = live.workers()
         for worker in before:
             os.kill(worker, signal.SIGKILL)
@@ -225,11 +225,11 @@ def test_full_folder_of_the_run(full_folder: Path, tmp_path: Path) -> None:
                 lambda gone=worker: gone not in live.workers() and len(live.workers()) == 2, seconds=30
             )
         wait_until(lambda: _is_up(live), seconds=30)
-        assert answers(live.url) == {200}
+        wait_until(lambda: answers(live.url) == {200}, seconds=30)
         (full_folder / "filling").unlink()
         live.process.send_signal(signal.SIGHUP)
         wait_until(lambda: live.metric("content_moderator_config_last_reload_successful") == 1, seconds=30)
-        assert answers(live.url) == {200}
+        wait_until(lambda: answers(live.url) == {200}, seconds=30)
         assert "SIGBUS" not in live.output
         assert "Unhandled" not in live.output
 
@@ -245,7 +245,7 @@ def test_folder_that_has_no_room_for_a_new_worker(full_folder: Path, tmp_path: P
         os.kill(min(live.workers()), signal.SIGKILL)
         wait_until(lambda: len(live.workers()) == 2 and "metrics_not_written" in live.output, seconds=30)
         wait_until(lambda: _is_up(live))
-        assert answers(live.url) == {200}
+        wait_until(lambda: answers(live.url) == {200}, seconds=30)
         assert "SIGBUS" not in live.output
 
 
@@ -259,13 +259,13 @@ def test_folder_of_the_run_that_is_removed(tmp_path: Path) -> None:
     with serving(tmp_path / "log") as live:
         folder = live.run_folder()
         shutil.rmtree(folder)
-        assert answers(live.url) == {200}
+        wait_until(lambda: answers(live.url) == {200}, seconds=30)
         victim = min(live.workers())
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: victim not in live.workers() and len(live.workers()) == 2, seconds=30)
         wait_until(lambda: _is_up(live), seconds=30)
         wait_until(lambda: "was removed, and is made again" in live.output)
-        assert answers(live.url) == {200}
+        wait_until(lambda: answers(live.url) == {200}, seconds=30)
         live.process.send_signal(signal.SIGHUP)
         wait_until(lambda: not live.workers() & {victim} and len(live.workers()) == 2, seconds=30)
         assert live.process.poll() is None
@@ -273,7 +273,7 @@ def test_folder_of_the_run_that_is_removed(tmp_path: Path) -> None:
         live.process.send_signal(signal.SIGHUP)
         wait_until(lambda: live.output.count("was removed") >= 2, seconds=30)
         wait_until(lambda: len(live.workers()) == 2 and _is_up(live), seconds=30)
-        assert answers(live.url) == {200}
+        wait_until(lambda: answers(live.url) == {200}, seconds=30)
         assert folder.is_dir()
 
 
@@ -298,7 +298,7 @@ def test_too_few_file_descriptors() -> None:
         for each in sockets:
             each.close()
         wait_until(lambda: _answers_livez(url))
-        assert answers(url) == {200}
+        wait_until(lambda: answers(url) == {200}, seconds=30)
         assert children.read_text() == workers
 
 
