@@ -20,7 +20,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 export MODERATOR_ENVIRONMENT ?= development
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-system test-integrations fuzz clients lint types check format lock model encoder evaluate bench bench-cache bench-upstream clean
+.PHONY: help run test test-system test-integrations coverage fuzz clients lint types check format lock model encoder evaluate bench bench-cache bench-upstream clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ test-system: $(VENV)/.dev ## Run the tests with real servers, faults and restart
 
 test-integrations: $(VENV)/.dev clients ## Run the tests with a browser, client libraries and installations of their own
 	$(BIN)/python -m pytest -n $(JOBS) --timeout 600 -m integration $(ARGS)
+
+coverage: ## Run both suites and see what they cover: 95 % at least
+	$(MAKE) test COVERAGE=--cov
+	$(MAKE) test-system COVERAGE="--cov --cov-append" SOAK_SECONDS=60
+	$(BIN)/python -m coverage report --fail-under=95
 
 fuzz: $(VENV)/.dev ## Send FUZZ_CASES requests to each route, made up from the API's description
 	FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest --timeout 1800 --hypothesis-show-statistics tests/web/test_fuzz.py
