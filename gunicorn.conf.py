@@ -40,7 +40,7 @@ worker_class = "gthread"
 workers = _whole_number("WEB_CONCURRENCY", "2")
 # More than classifier.batching.max_waiting, so that a worker with all the texts that it may have still has
 # threads to refuse the rest with, and for /livez and /metrics. Threads start when they are first needed.
-threads = _whole_number("THREADS", "160")
+threads = _whole_number("THREADS", "224")
 # Seconds without a sign of life until a worker is killed; it does not bound a request, the deadline does.
 timeout = 30
 # Longer than the default deadline, so that a stopping worker answers what it has begun.

@@ -58,7 +58,7 @@ class BatchingSettings:
     max_in_flight: int = fields.integer(16, low=1, high=256)
     max_batch: int = fields.integer(32, low=1, high=1024)
     max_batch_tokens: int = fields.integer(2048, low=1, high=10_000_000)
-    max_waiting: int = fields.integer(128, low=1, high=100_000)
+    max_waiting: int = fields.integer(192, low=1, high=100_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class State:
         answer.
         """
         record = current_record()
-        directives = request.headers.get("Cache-Control", "").lower().split(",")
+        directives = request.environ.get("HTTP_CACHE_CONTROL", "").lower().split(",")
         wishes = {each.partition("=")[0].strip() for each in directives}
         mode = CacheMode.REFRESH if "no-cache" in wishes else CacheMode.USE
         if leave_no_trace or "no-store" in wishes:

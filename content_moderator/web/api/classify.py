@@ -112,6 +112,8 @@ def the_text(body: Mapping[str, Any]) -> str:
 
 def _query_texts() -> list[str]:
     """Werkzeug puts U+FFFD in the place of bytes that are not UTF-8; a changed text must not be judged."""
+    if not request.query_string:
+        return []
     try:
         parse_qsl(request.query_string.decode("ascii"), errors="strict")
         texts = request.args.getlist("message")
