@@ -1,5 +1,5 @@
 """
-Write the table of letters that look Latin: ``python -m training.confusables``.
+Write the table of letters that look Latin: ``python -m model_building.confusables``.
 
 Source:
     Unicode's confusables.txt (UTS #39) as carried by the package confusable-homoglyphs, kept where

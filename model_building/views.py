@@ -1,5 +1,5 @@
 """
-Measure what plain views are worth to a model that reads what is written: ``python -m training.views``.
+Measure what plain views are worth to a model that reads what is written: ``python -m model_building.views``.
 
 The remote model cannot be had here, so a model stands in for it that knows no disguise: words and runs of letters
 of the text as it is, weighed by a logistic regression, fitted five times without a fifth of the rows and asked
