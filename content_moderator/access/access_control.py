@@ -29,7 +29,7 @@ class Admission:
     What was decided about a request before it is answered.
 
     Args:
-        caller: Who asks; None for anonymous callers.
+        caller: The caller; None for anonymous callers.
         account: What its texts are counted by; empty if they are not limited.
         limits: The limits of that account.
         limit_statuses: What is left of them.

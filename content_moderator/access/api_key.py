@@ -1,4 +1,4 @@
-"""An API key: made once, shown once, and afterwards known by its digest only."""
+"""An API key: shown once when it is created, and stored only as a digest."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""The keys that are known, in a file that holds no secret."""
+"""The file of API keys, which holds no secret."""
 
 import hmac
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Lets callers in by the keys or tokens that their requests show."""
+"""Authenticates callers by API keys or tokens."""
 
 from collections.abc import Mapping
 from pathlib import Path

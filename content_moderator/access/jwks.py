@@ -1,4 +1,4 @@
-"""The public keys of an identity provider: a file's, or those that it publishes."""
+"""The public keys of an identity provider: from a file, or from its published key set."""
 
 import threading
 import time
@@ -52,7 +52,7 @@ class KeySource(Protocol):
             algorithm: The token's, one of those that are allowed.
         Raises:
             CredentialsInvalidError: There is no such key.
-            IdentityProviderUnavailableError: The keys could not be had.
+            IdentityProviderUnavailableError: The keys cannot be fetched.
         """
         ...
 

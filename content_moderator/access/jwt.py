@@ -1,4 +1,4 @@
-"""Callers who show a token of an identity provider (JWT) instead of a key of ours."""
+"""Authenticates callers by tokens of an identity provider (JWT)."""
 
 import hashlib
 import re
@@ -45,7 +45,7 @@ class TokenVerifier:
 
         Raises:
             CredentialsInvalidError: It is not good, for whatever reason.
-            IdentityProviderUnavailableError: The keys could not be had.
+            IdentityProviderUnavailableError: The keys cannot be fetched.
         """
         if len(token) > MAX_CHARS:
             raise CredentialsInvalidError

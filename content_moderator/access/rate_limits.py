@@ -1,4 +1,4 @@
-"""How much one of those who ask may ask for in a time."""
+"""Rate limits: how many texts a tenant, key or address may send in a time."""
 
 import math
 import threading
@@ -29,7 +29,7 @@ NO_CONNECTION: Final = "No connection available"
 """What redis-py says, without an error class of its own, when none came free in time."""
 
 MAX_KEPT: Final = 10_000
-"""Accounts whose last count is kept, for when the server cannot be had."""
+"""Accounts whose last count is kept for the time when the server is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
         raise ConfigurationError(f"{key}: must be like 600/minute, or 10/second; 20000/day") from error
     if not all(limit.amount > 0 and limit.get_expiry() > 0 for limit in found):
         raise ConfigurationError(f"{key}: must be more than 0")
-    # They are taken from in this order: who asks too fast is not to lose what is left of the day. One that is
-    # there twice would be taken from twice.
+    # They are counted in this order: a caller that is too fast must not use up its limit of the day. A limit
+    # that is listed twice would be counted twice.
     return tuple(sorted(set(found), key=lambda limit: (limit.get_expiry(), limit.amount)))
 
 
@@ -90,7 +90,7 @@ class RateLimiter:
     """
     Counts in sliding windows what each takes, on a server that workers and machines share, or here.
 
-    While the server cannot be had each worker counts by itself, from what the server last said was taken: of
+    While the server is away each worker counts by itself, from what the server last said was used: of
     what is left each worker allows that much, and nobody is refused for the outage.
 
     Args:

@@ -1,4 +1,4 @@
-"""What is special for some of those who ask: policies of their own, and who has which."""
+"""Tenants with policies, limits or caches of their own, from a YAML file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,7 +30,7 @@ class Tenant:
     Args:
         policy: Decides about its texts.
         limits: What it may take in a time.
-        separate_cache: Whether nobody else gets an answer that was remembered for it, nor it one of theirs.
+        separate_cache: Whether it shares the cache with nobody.
     """
 
     policy: Policy
@@ -44,7 +44,7 @@ class Tenants:
     Those who ask, by name.
 
     Args:
-        default: Whoever has no entry, and whoever needs no key.
+        default: For tenants without an entry, and for anonymous callers.
         named: Those who have.
         source: The file that says so, as it is.
     """

@@ -1,1 +1,1 @@
-"""What is remembered: identical texts, near copies that a guard lets pass, a level that machines share."""
+"""The answer cache: identical texts, near copies with a guard, and a store that machines share."""

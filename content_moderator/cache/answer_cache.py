@@ -23,8 +23,8 @@ class AnswerCache:
     The answers of one classifier.
 
     Args:
-        settings: How much is remembered here, and for how long.
-        identity: Whose answers; those of any other are not remembered.
+        settings: How much is stored in this process, and for how long.
+        identity: The classifier whose answers are stored; those of others are not.
         near: Near copies; None where they are not looked for.
         shared: What other processes remember too; None if there is nothing.
         clock: Monotonic seconds.
@@ -112,7 +112,7 @@ class AnswerCache:
         """
         Remember fresh answers about cleaned texts, here and for others; tell which.
 
-        Only what the classifier itself has said just now: neither a stand-in's answer nor a remembered one.
+        Only fresh answers of the classifier itself: neither a stand-in's nor a cached one.
         """
         fresh = {
             text: answer

@@ -1,4 +1,4 @@
-"""The name under which an answer is remembered."""
+"""The keys under which answers are stored."""
 
 import hashlib
 import unicodedata
@@ -18,7 +18,7 @@ class KeyMaker:
     with its length before it, so that no two sets of parts run together into the same bytes.
 
     Args:
-        identity: Whose answers are remembered.
+        identity: The classifier whose answers are stored.
         owner: To whom alone they belong; empty if they are for everybody.
         secret: Makes keys that nobody else can make: nobody who sees one can try texts until one fits.
     """

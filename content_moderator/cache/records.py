@@ -1,4 +1,4 @@
-"""What is stored about one text on a server that others can write to as well."""
+"""The records that are stored on a server which others can write to as well."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,5 +1,5 @@
 """
-The line to a Valkey or Redis server that may be slow, absent, full or broken: then the cache does without it.
+The client of a Valkey or Redis server that may be slow, absent, full or broken.
 
 Each exchange is one round trip, with a tight time-out and without a second try. After a failure nothing is
 asked for a while, then one exchange tries whether the server is back.
@@ -44,7 +44,7 @@ class Script:
 
 class RedisClient:
     """
-    Runs scripts on the server, if it can be had.
+    Runs scripts on the server, if it is available.
 
     Args:
         settings: Where it is, and how patient we are.
@@ -81,7 +81,7 @@ class RedisClient:
         Run a script once for each of *calls*, its keys and its arguments, in one round trip.
 
         Returns:
-            What it gave for each; None for one that the server refused, and for all if it cannot be had, or
+            What it gave for each; None for one that the server refused, and for all if it is away, or
             answers what the script does not give.
         """
 
@@ -96,11 +96,11 @@ class RedisClient:
         return found
 
     def delete(self, keys: Sequence[bytes]) -> None:
-        """Delete *keys*, if the server can be had."""
+        """Delete *keys*, if the server is available."""
         self._guarded(lambda: self._client.delete(*keys))
 
     def _guarded(self, exchange: Callable[[], Any]) -> Any:
-        """Make an exchange; None if the server is left alone just now, or cannot be had."""
+        """Make an exchange; return None if the server is away."""
         if not self._breaker.allows_call():
             return None
         try:
@@ -112,7 +112,7 @@ class RedisClient:
         except (redis.exceptions.ConnectionError, OSError):
             self._fail("unavailable")
         except Exception as error:  # noqa: BLE001  (of broken replies redis-py makes any: TypeError, IndexError, ...)
-            # What else is on its way would be taken for the next answer.
+            # What is left on the connection would be taken for the next reply.
             self._client.connection_pool.disconnect()
             _log.warning("shared_cache_unfit_reply", exception=type(error).__name__)
             self._fail("malformed")
@@ -125,7 +125,7 @@ class RedisClient:
         found = self._exchange(script, calls)
         lost = [place for place, each in enumerate(found) if isinstance(each, redis.exceptions.NoScriptError)]
         if lost:
-            # The server has been started anew; from now on it has the script.
+            # The server was restarted; from now on it has the script.
             self._client.script_load(script.source)
             again = self._exchange(script, [calls[place] for place in lost])
             for place, each in zip(lost, again, strict=True):

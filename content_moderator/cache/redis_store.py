@@ -1,4 +1,4 @@
-"""The second level: answers, and texts to compare with, on a server that workers and machines share."""
+"""The shared cache: answers, and texts for near copies, on a server that workers and machines share."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Answers by key: the least recently used go first, and none is older than it may be."""
+"""An LRU store of answers by key, bounded in number, bytes and age."""
 
 import struct
 import threading
@@ -114,7 +114,7 @@ class AnswerStore:
             return fits
 
     def attach(self, key: bytes, entry: Entry, response: object, size: int) -> None:
-        """Keep with an entry what was made of it, of *size* bytes, to be found there by the next who asks."""
+        """Keep the rendered response of an entry, of *size* bytes, for the next request."""
         with self._lock:
             if self._entries.get(key) is not entry or entry.response is not None:
                 return

@@ -1,4 +1,4 @@
-"""Builds the nested line of classifiers from the settings."""
+"""Builds the nested classifiers from the settings."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass

@@ -102,7 +102,7 @@ def _with_frozen_tenants(settings: Settings, tenants: Tenants, freeze: Path) -> 
 @click.option("--pid", type=int, help="Of gunicorn's master, if several services run here.")
 @plain_errors
 def reload(pid: int | None) -> None:
-    """Have the running service read its settings, keys and policies anew; if they are bad, the old stay."""
+    """Have the running service load its settings, keys and policies; if they are bad, the old ones stay."""
     folder, before = _running(pid)
     asked = time.monotonic()
     os.kill(before["pid"], signal.SIGHUP)

@@ -35,7 +35,7 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
         except ModeratorError as error:
             raise click.ClickException(str(error)) from error
         except BrokenPipeError:
-            # Whoever read the output has seen enough: click ends without a word.
+            # The reader of the output has closed it: click ends silently.
             raise
         except OSError as error:
             raise click.ClickException(told(error)) from error

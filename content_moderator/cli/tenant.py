@@ -1,4 +1,4 @@
-"""The option of those commands that judge: by whose policy."""
+"""The option --tenant of the commands that judge texts."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: whoever reads sees the old or the new, never a part."""
+"""Replaces files in one step: readers see the old or the new content, never a part."""
 
 import contextlib
 import os

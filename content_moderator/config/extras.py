@@ -1,4 +1,4 @@
-"""Packages that are installed only by those who need them: the extras of setup.cfg."""
+"""Imports the packages of the extras in setup.cfg, or says what to install."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How a setting is declared: once, with its type, its range and its default; the strict schema is derived."""
+"""Declares settings with type, range and default, and derives the strict schema."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -115,7 +115,7 @@ class SharedCacheSettings:
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """``cache``: what is remembered, for whom, and how alike is alike enough."""
+    """``cache``: the answer cache."""
 
     exact: ExactCacheSettings = field(default_factory=ExactCacheSettings)
     similar: SimilarCacheSettings = field(default_factory=SimilarCacheSettings)
@@ -310,7 +310,7 @@ class Settings:
     cache_password: Secret | None = field(default=None, metadata={"secret": True})
     limits_password: Secret | None = field(default=None, metadata={"secret": True})
     audit_secret: Secret | None = field(default=None, metadata={"secret": True, "min_chars": 16})
-    # Texts are sealed with it: whoever has the server may try shorter ones until one fits.
+    # Texts are encrypted with it: a shorter one could be found by trying.
     cache_secret: Secret | None = field(default=None, metadata={"secret": True, "min_chars": 16})
 
 

@@ -1,4 +1,4 @@
-"""Reads what marshmallow found wrong."""
+"""Flattens marshmallow's validation messages."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a classifier answers about one text, and the one shape that every classifier has."""
+"""Classifications, and the one contract of all classifiers."""
 
 import copy
 from collections.abc import Mapping, Sequence

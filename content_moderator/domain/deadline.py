@@ -1,4 +1,4 @@
-"""The instant at which an answer is worth nothing any more: set once for a request, and handed down."""
+"""The instant after which an answer is useless: set once for a request, and passed on."""
 
 import time
 from collections.abc import Callable

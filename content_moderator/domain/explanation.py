@@ -1,4 +1,4 @@
-"""Why a text got a score: which words weighed how much."""
+"""Explanations of scores: the weight of each word."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Turns scores into a decision: thresholds belong to a classifier, never to the service."""
+"""Turns scores into a decision, by thresholds for each classifier."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ OtherLanguages = Literal["review", "judge", "allow", "refuse"]
 """What happens to a text in a language that the classifier does not judge; see config/app_conf.yml."""
 
 DEFAULT_POLICY: Final = "default"
-"""The name of the policy of whoever has none of its own."""
+"""The name of the policy of tenants that have none of their own."""
 
 _VERSION_DIGITS: Final = 12
 

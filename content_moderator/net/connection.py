@@ -1,5 +1,5 @@
 """
-urllib3 connections with one deadline for the whole exchange, which tell whether they may be used again.
+urllib3 connections with one deadline for the whole exchange, and a check whether they can be reused.
 
 A socket time-out bounds one read: a server that drips a byte now and then is never timed out by it. Here the
 read time-out that urllib3 works out for a request (what its total leaves after connecting and sending) bounds

@@ -1,5 +1,5 @@
 """
-requests sessions that take nothing from the environment and nothing more from a server than was asked for.
+The hardened outbound HTTP client: requests sessions with one deadline and a limit of bytes.
 
 No proxies or netrc, no redirects, no cookies, no compression, one deadline for the whole exchange, a limit of
 bytes, and a connection that is used again only after an exchange beyond doubt.

@@ -1,4 +1,4 @@
-"""Connections to a Valkey or Redis server that may be slow or absent: tight time-outs and no second try."""
+"""Connections to a Valkey or Redis server, with short time-outs and without retries."""
 
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ def connection_pool(
         max_connections: Of this process.
         password: Of the server.
         password_name: Where a password belongs, for errors.
-        wait_seconds: How long whoever finds all connections taken waits for one; None fails at once.
+        wait_seconds: How long to wait for a free connection; None fails at once.
     Raises:
         ConfigurationError: The URL is not one of a server, or carries credentials.
     """

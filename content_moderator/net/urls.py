@@ -1,4 +1,4 @@
-"""The addresses that this service calls: checked when they are configured, never made from a request."""
+"""Checks the URLs that the service calls, which come only from its settings."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit

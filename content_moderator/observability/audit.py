@@ -1,4 +1,4 @@
-"""Keeps a record of every decision: who asked, what was decided and why, and never the text."""
+"""The audit log: who asked, what was decided and why, and never the text."""
 
 import hashlib
 import hmac
@@ -30,8 +30,8 @@ class AuditLog:
     """
     Writes one JSON object a line for each text that was judged.
 
-    A text is named by a keyed hash (HMAC-SHA256 of the cleaned text): whoever has the secret can find what
-    was decided about a text that is at hand; nobody else can find out a text by trying. A line that cannot
+    A text is named by a keyed hash (HMAC-SHA256 of the cleaned text): with the secret one can find what
+    was decided about a given text; without it nobody can find a text by trying. A line that cannot
     be written is counted and logged, and the answer goes out all the same.
 
     Args:

@@ -1,5 +1,5 @@
 """
-Metric files that take their room on the disk before they are written to.
+Metric files that allocate their room on the disk before they are written to.
 
 prometheus_client maps sparse files into memory: where the disk (or /dev/shm) is full, writing to one ends the
 process with SIGBUS. Here the room is allocated first. Where there is none, the values concerned are kept in

@@ -203,11 +203,11 @@ CACHE_LOOKUP_SECONDS: Final = Histogram(
     buckets=(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5),
 )
 CACHE_ENTRIES: Final = Gauge(
-    "content_moderator_cache_entries", "Answers remembered by the workers.", multiprocess_mode="livesum"
+    "content_moderator_cache_entries", "Answers in the caches of the workers.", multiprocess_mode="livesum"
 )
 CACHE_BYTES: Final = Gauge(
     "content_moderator_cache_bytes",
-    "Bytes that the remembered answers take, estimated.",
+    "Bytes of the cached answers, estimated.",
     multiprocess_mode="livesum",
 )
 CACHE_EVICTIONS: Final = Counter(

@@ -1,4 +1,4 @@
-"""What the whole of master and workers tells of itself, read anew for each scrape."""
+"""Metrics of gunicorn's master and workers, read at each scrape."""
 
 import contextlib
 import os
@@ -27,12 +27,12 @@ class Reloads:
         if word := read_reload_status(os.environ.get("MODERATOR_RUN_DIR")):
             yield GaugeMetricFamily(
                 "content_moderator_config_last_reload_successful",
-                "1 if the settings were taken on when they were last read, 0 if they were refused.",
+                "1 if the settings were accepted when they were last read, 0 if they were refused.",
                 value=not word["problem"],
             )
             yield GaugeMetricFamily(
                 "content_moderator_config_last_reload_success_timestamp_seconds",
-                "When the settings in force were taken on, in seconds since 1970.",
+                "When the settings in force were loaded, in seconds since 1970.",
                 value=word["taken_over"],
             )
 

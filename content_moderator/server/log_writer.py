@@ -1,5 +1,5 @@
 """
-Writes lines of the log where writing may fail or block, without passing either on to those who log.
+Writes log lines in a thread: a log that cannot be written holds up neither requests nor the master.
 
 A disk may be full, and the reader of a pipe may have stopped reading. A thread writes; in front of it is a
 queue with a limit, beyond which lines are dropped and counted. Only the standard library is used here:

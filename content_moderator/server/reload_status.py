@@ -1,4 +1,4 @@
-"""What the master says of itself and its workers, in the folder of the run; gunicorn.conf.py writes it."""
+"""Reads what the master process writes about its last reload and its workers."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ class ReloadStatus(TypedDict):
         pid: Its own.
         begun: When it began to read them, in seconds of the machine's monotonic clock.
         problem: Why it refused the last time; empty if it did not.
-        taken_over: When the settings in force were taken on, in seconds since 1970.
+        taken_over: When the settings in force were loaded, in seconds since 1970.
     """
 
     pid: int

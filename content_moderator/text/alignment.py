@@ -1,4 +1,4 @@
-"""Where in a text the characters of the cleaned text stand."""
+"""Maps positions in the cleaned text to positions in the text as sent."""
 
 import unicodedata
 from collections.abc import Iterator

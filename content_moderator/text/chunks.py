@@ -1,4 +1,4 @@
-"""Divides a text that is longer than a model reads at once."""
+"""Splits texts that are longer than a model reads at once."""
 
 import math
 import re

@@ -1,5 +1,5 @@
 """
-What is done to every text first, once: what nobody can see goes, and marks are put in order.
+Cleans texts: removes what nobody can see, and orders combining marks.
 
 This is the one place that says which characters are invisible; the classifiers, the terms, the alignment and
 the cache all get cleaned texts. Every step takes time linear in the text's length.
@@ -15,7 +15,7 @@ from typing import Final
 from content_moderator.text.spacing import is_frequent
 
 CLEANING_VERSION: Final = "3"
-"""To be changed with what `clean` gives: answers that are remembered belong to a cleaned text."""
+"""Change this with the result of `clean`: cached answers belong to cleaned texts."""
 
 MAX_MARKS: Final = 30
 """

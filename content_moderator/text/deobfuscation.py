@@ -1,4 +1,4 @@
-"""What a person reads in a text whose words are disguised."""
+"""Undoes the disguises of words in a text."""
 
 import itertools
 import re

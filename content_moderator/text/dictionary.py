@@ -1,4 +1,4 @@
-"""Knows the words of English, so that none of them passes for a slip of the pen."""
+"""The dictionary of English words, so that none of them is taken for a typo."""
 
 import sys
 import zlib

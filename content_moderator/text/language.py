@@ -1,5 +1,5 @@
 """
-Tells in which language a text is.
+Detects the language of a text.
 
 By its alphabet first, then by how many of its words are English, and by a library only where doubt is
 left. One or two words tell nothing: they count as English.

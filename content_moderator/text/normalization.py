@@ -1,5 +1,5 @@
 """
-How a text is read: which words a person sees in it, whatever was done to hide them.
+Normalizes texts: finds the words that a person reads, however they are disguised.
 
 There is this one reading, for the embedded model, for terms and for what a remote model is shown. Every step
 takes time linear in the text's length.

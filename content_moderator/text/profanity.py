@@ -1,4 +1,4 @@
-"""How profane the words of a text are, by a list: a swear word is one whatever is meant by it."""
+"""Scores the profanity of a text by a list of words."""
 
 from functools import cache
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Finds the words that others, which are none, were made of."""
+"""Repairs misspelt, split and starred words."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""Where the sentences of a text are, and which of its parts are looked at by themselves."""
+"""Finds the sentences of a text, and the parts that are judged by themselves."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Words that somebody has listed, known again however much their letters are stretched."""
+"""Matches listed words whose letters are stretched."""
 
 import itertools
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""flask-smorest, fitted to the strict body reader and to one shape of error."""
+"""flask-smorest with our own body reader and error formats."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus

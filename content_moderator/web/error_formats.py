@@ -1,5 +1,5 @@
 """
-How errors are written: on each path in the shape that its clients read.
+The error formats of our API, OpenAI's and Google's.
 
 Ours is RFC 9457. The paths of other services' APIs have those services' shapes, so that their client
 libraries raise what they always did; the code is the same everywhere.

@@ -1,4 +1,4 @@
-"""Every error, whatever raised it, becomes one `Failure`, written in the dialect of its path."""
+"""Turns every error into a `Failure`, written in the error format of its path."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What the API's description says beyond what the schemas' fields can: limits, and rules between fields."""
+"""Completes the OpenAPI description with limits, and with rules between fields."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final

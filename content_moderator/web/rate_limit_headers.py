@@ -1,4 +1,4 @@
-"""Tells callers what is left of their limits, in the headers that clients read."""
+"""The headers that say what is left of a caller's rate limits."""
 
 from collections.abc import Sequence
 from typing import Final

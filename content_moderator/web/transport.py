@@ -1,4 +1,4 @@
-"""How answers travel: compressed for who takes that, and to pages of other origins if those are let in."""
+"""Compression, CORS and reverse proxies."""
 
 from collections.abc import Iterable
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What changed between two nearly equal texts, in words; and which changes leave the meaning alone."""
+"""Finds what changed between two nearly equal texts, in words, and which changes do not matter."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Near copies: the index that finds them and the guard that lets them pass, as one."""
+"""Near copies: the index that finds them and the guard that decides about them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -43,7 +43,7 @@ class NearCopyFinder:
         self._index.remove(key)
 
     def find(self, folded: str) -> Match | None:
-        """Find the nearest text remembered here."""
+        """Find the nearest text in this process."""
         return self._index.find(folded)
 
     def nearest(self, folded: str, candidates: Sequence[tuple[bytes, str]]) -> Match | None:

@@ -1,4 +1,4 @@
-"""What two texts are compared by: the text without superfluous space, and with case only where it tells."""
+"""Folds texts for comparison: single spaces, and capitals only where they matter."""
 
 import re
 from typing import Final
@@ -44,7 +44,7 @@ def _lowered(word: re.Match[str]) -> str:
 
 def disguised(text: str, folded: str) -> bool:
     """
-    Return whether a text hides what its words are from whoever does not fold it.
+    Return whether folding changes the words of a text: it is disguised.
 
     That is: letters of special forms, or letters of another script in a mostly Latin text that look Latin. A
     model may read such a text otherwise than its plain copy, so neither may answer for the other.

@@ -1,5 +1,5 @@
 """
-Decides whether the answer about one text may serve for another that is nearly the same.
+Decides whether the answer about one text may be used for a near copy of it.
 
 A few characters can turn a text into its opposite: "I will kiss you" is two edits from "I will kill you". So
 the guard does not look for harm in an edit, it asks for proof of harmlessness: it knows the kinds of edit
@@ -59,7 +59,7 @@ class SimilarityJudge(Classifier, Protocol):
 
 class Guard:
     """
-    Compares a text with a remembered one.
+    Compares a text with a cached one.
 
     Args:
         judge: The embedded classifier.
@@ -77,7 +77,7 @@ class Guard:
 
     def refusal(self, text: str, remembered: str, answer: Mapping[Label, float]) -> Refusal | None:
         """
-        Tell why the answer about *remembered* must not serve for *text*, and count that; None if it may.
+        Return why the answer about *remembered* must not be used for *text*, and count that; None if it may.
 
         Args:
             text: Folded text that is to be answered.
@@ -128,7 +128,7 @@ class Guard:
         if change.is_farewell:
             return "farewell"
         if change.is_greeting and not _CHEERFUL.isdisjoint((*change.removed, *change.added)):
-            # Whoever thanks for a fire, or cheers, says something else than who tells of it.
+            # A text that gives thanks for a fire says something else than one that reports it.
             grave = any(self._lexicon.get(token.lower()) == "violence" for token in old)
             return "farewell" if grave else None
         if change.is_greeting or change.is_apostrophe:

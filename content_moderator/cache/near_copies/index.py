@@ -253,7 +253,7 @@ class NearCopyIndex:
         """
         Return the table and the code of each segment.
 
-        Python's hash of a text is keyed anew in each process: nobody outside can make two collide.
+        Python's hash of a text has another key in each process: nobody outside can make two collide.
         """
         for number, (begin, length) in enumerate(segments(len(text), self.nearness.edits(len(text)))):
             yield (number, length), hash(text[begin : begin + length])

@@ -1,4 +1,4 @@
-"""Tells whether a number may stand for another without changing what a text says."""
+"""Decides whether two numbers can be exchanged without changing the meaning of a text."""
 
 import re
 from collections.abc import Container, Sequence

@@ -1,4 +1,4 @@
-"""Tells a slip of the pen from another word."""
+"""Tells typos from other words."""
 
 import re
 from collections import defaultdict

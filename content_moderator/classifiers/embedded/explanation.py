@@ -1,6 +1,5 @@
-"""
-Takes the embedded model's log-odds apart: exactly, word by word, for the n-grams, and what the
-encoder moved.
+"""Explains the embedded model's log-odds: by word for the n-grams, and as a whole for the encoder."""
+Explains the embedded model's log-odds: exactly by word for the n-grams, and as a whole for the encoder.
 """
 
 from collections import defaultdict

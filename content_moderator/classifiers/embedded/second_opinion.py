@@ -1,4 +1,4 @@
-"""What the embedded model makes of a text and of its parts, and what a second opinion changes."""
+"""Scores a text and its parts, and asks the sentence encoder for a second opinion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the embedded model reads: the words of a text, and the same words by class."""
+"""The tokens of the embedded model: the words of a text, and the classes of the words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple

@@ -33,7 +33,7 @@ State = Literal["closed", "open", "half_open"]
 
 FAILURES: Final = (ClassifierUnavailableError, DeadlineExceededError, BadReplyError)
 NOT_FAILURES: Final = (WarmingUpError, QuotaExhaustedError)
-"""Of the above: the classifier answered, and leaving it alone would mend nothing."""
+"""Exceptions to the above: the classifier answered, and a pause would not help."""
 
 _log = structlog.get_logger(__name__)
 

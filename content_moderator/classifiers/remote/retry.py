@@ -1,4 +1,4 @@
-"""Calls a remote classifier so that neither its faults nor our repetitions hurt."""
+"""Retries calls to a remote classifier, within the deadline and a budget."""
 
 import itertools
 import threading

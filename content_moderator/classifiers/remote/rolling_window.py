@@ -1,4 +1,4 @@
-"""Counts of what happened lately."""
+"""Counts events in a rolling window."""
 
 import time
 from collections import Counter, deque

@@ -1,5 +1,5 @@
 """
-What is said to a remote classifier, and what its reply may mean: three protocols, each encode and decode.
+The wire formats of remote classifiers: how requests are encoded and replies decoded.
 
 Nothing here touches the network. Every reply is untrusted: it is taken apart strictly, and whatever
 is not exactly an answer is an error.

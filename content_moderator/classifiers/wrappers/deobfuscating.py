@@ -1,4 +1,4 @@
-"""Has disguised texts read twice: as they are, and as a person reads them."""
+"""Scores disguised texts twice: as written, and deobfuscated."""
 
 from collections.abc import Sequence
 

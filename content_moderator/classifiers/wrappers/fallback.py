@@ -1,4 +1,4 @@
-"""Lets a stand-in answer when the chosen classifier cannot."""
+"""Lets another classifier answer when the chosen one cannot."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence

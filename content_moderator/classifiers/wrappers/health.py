@@ -1,4 +1,4 @@
-"""Knows whether a classifier can answer, without asking more often than needed."""
+"""Knows whether a classifier can answer, and probes it as rarely as possible."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Lets threads wait for what comes of a text that another one asks about."""
+"""Lets threads wait for the outcome of a text that another thread asks about."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Checks some of the answers that a near copy gave, by asking the classifier after all."""
+"""Checks a share of the answers that came from near copies by asking the classifier."""
 
 import random
 import threading

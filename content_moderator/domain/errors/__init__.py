@@ -10,7 +10,7 @@ or a caller sent goes nowhere but the log, and there only without the text.
     │   └── MissingExtraError                   names the packages to install
     ├── TrainingError                           the rows cannot be fitted
     ├── ScanError                               the rows cannot be scanned
-    ├── RequestError                            the caller can mend it: 4xx
+    ├── RequestError                            the caller can correct it: 4xx
     │   ├── BodyUnreadableError                 400  body_unreadable
     │   ├── BodyNotJsonError                    400  body_not_json
     │   ├── BodyTooLargeError                   413  body_too_large

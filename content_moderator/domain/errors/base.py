@@ -1,4 +1,4 @@
-"""What all errors have in common, and those that stop a command."""
+"""The base classes of all errors, and the errors that stop a command."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

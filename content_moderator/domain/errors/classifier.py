@@ -1,4 +1,4 @@
-"""What keeps a classifier from giving a complete, sane answer: 5xx."""
+"""Errors of the classifier: 5xx."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from content_moderator.domain.errors.base import AnswerableError
 
 class ClassifierError(AnswerableError):
     """
-    No complete, sane answer could be had from the classifier.
+    The classifier gave no complete, sane answer.
 
     The exception's own message is for the log. ``retryable`` tells whether the same call may
     succeed if simply made again; ``about_the_text`` whether another text may succeed all the same;

@@ -1,4 +1,4 @@
-"""What a caller can mend: 4xx."""
+"""Errors of the request: 4xx."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from content_moderator.domain.errors.base import AnswerableError, FieldError
 
 
 class RequestError(AnswerableError):
-    """The request cannot be answered as it is; the caller can mend it."""
+    """The request cannot be answered as it is; the caller can correct it."""
 
 
 class BodyUnreadableError(RequestError):
@@ -83,7 +83,7 @@ class CredentialsInvalidError(RequestError):
 
 
 class IdentityProviderUnavailableError(AnswerableError):
-    """The keys of the identity provider could not be had: nobody can tell whether the token is good."""
+    """The keys of the identity provider cannot be fetched, so the token cannot be checked."""
 
     status = 503
     code = "identity_provider_unavailable"

@@ -1,4 +1,4 @@
-"""Labelled rows in the shapes that people have them, and what is wrong with them."""
+"""Reads labelled rows in several layouts, and says what is wrong with bad ones."""
 
 import csv
 import itertools

@@ -1,4 +1,4 @@
-"""How far probabilities are from what is true."""
+"""Measures the calibration of probabilities."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How well a classifier does on labelled rows."""
+"""Measures a classifier on labelled rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

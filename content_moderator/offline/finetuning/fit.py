@@ -1,5 +1,5 @@
 """
-Fits rows with the shipped model as their prior.
+Fits the model to rows, with the shipped weights as the prior.
 
 Each head stays a logistic regression, whose weights are drawn towards the shipped ones as ridge
 regression draws them towards 0: a word that the rows say nothing about keeps its weight.

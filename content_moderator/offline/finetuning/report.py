@@ -1,4 +1,4 @@
-"""What retraining gained, measured on rows that the fitted model has not seen."""
+"""Measures what finetuning gains, on rows that the fitted model has not seen."""
 
 from collections.abc import Callable, Iterator
 from typing import Final

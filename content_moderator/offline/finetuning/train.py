@@ -1,4 +1,4 @@
-"""The whole of retraining: choose how far the rows may pull, report, fit, write."""
+"""Finetunes the embedded model: choose the penalty, report, fit, write."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How far a scan has come, in a file beside its output: what is needed to go on after whatever ended it."""
+"""The progress of a scan, in a file beside its output, from which a later run continues."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""How a judged row is written: JSON Lines, or CSV by the ending of the file's name."""
+"""Writes judged rows as JSON Lines, or as CSV if the file's name ends so."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Judges all rows of an input, and can be ended at any moment without losing or repeating one."""
+"""Judges all rows of an input; it can be interrupted without losing or repeating a row."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""Opens what people have: compressed, in UTF-16, with a byte order mark; as one stream of UTF-8."""
+"""Opens compressed files and other encodings as one stream of UTF-8."""
 
 import codecs
 import gzip

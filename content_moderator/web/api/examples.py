@@ -1,4 +1,4 @@
-"""An answer of each kind, for the API's description."""
+"""Examples of answers for the OpenAPI description."""
 
 from typing import Any, Final
 

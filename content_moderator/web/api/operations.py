@@ -1,4 +1,4 @@
-"""What operators ask: is it alive, is it ready, what are its numbers."""
+"""Health and metrics for operators."""
 
 from flask import Response, request
 

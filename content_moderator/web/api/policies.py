@@ -1,4 +1,4 @@
-"""GET /policy and /policies: by what is decided, for those who tune it."""
+"""GET /policy and /policies: the policies in force."""
 
 from collections.abc import Mapping
 from typing import Any

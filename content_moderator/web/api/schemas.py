@@ -1,4 +1,4 @@
-"""What goes in and out of the API, and the checks on both."""
+"""The marshmallow schemas of requests and answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

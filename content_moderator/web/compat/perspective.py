@@ -133,7 +133,7 @@ class AnalyzeRequestSchema(Schema):
             "anyOf": [{"maxItems": 0}, {"contains": {"pattern": JUDGED}}],
         },
     )
-    doNotStore = _flag("Nothing about the text is remembered.")
+    doNotStore = _flag("Nothing about the text is stored.")
     spanAnnotations = _flag("Each sentence is scored as well.")
     dropUnsupportedAttributes = _flag("Attributes that are not scored are left out instead of refused.")
     clientToken = _optional_text("Repeated in the answer.")
