@@ -1,6 +1,4 @@
 """Explains the embedded model's log-odds: by word for the n-grams, and as a whole for the encoder."""
-Explains the embedded model's log-odds: exactly by word for the n-grams, and as a whole for the encoder.
-"""
 
 from collections import defaultdict
 from collections.abc import Sequence
