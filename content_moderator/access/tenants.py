@@ -1,7 +1,7 @@
 """Tenants with policies, limits or caches of their own, from a YAML file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from content_moderator.access.api_keys import TENANT
 from content_moderator.access.rate_limits import parse_limits
 from content_moderator.config.fields import StrictBoolean, schema_of
-from content_moderator.config.loader import merge
+from content_moderator.config.loader import TRANSPARENT, merge
 from content_moderator.config.settings import PolicySettings, Settings
 from content_moderator.config.validation import flatten_messages
 from content_moderator.config.yaml_file import parse_mapping, read_text
@@ -91,8 +91,7 @@ def load_tenants(settings: Settings) -> Tenants:
         }
         named = {name: _tenant(name, entry, policies, default) for name, entry in declared["tenants"].items()}
     except ValidationError as error:
-        # marshmallow puts "key" and "value" between a dictionary and its items.
-        where, message = next(flatten_messages(error.messages, transparent=_TRANSPARENT))
+        where, message = next(flatten_messages(error.messages, transparent=TRANSPARENT))
         raise ConfigurationError(f"{_KEY}: {path}: {'.'.join(where)}: {message}") from error
     return Tenants(default, named, text)
 
@@ -101,12 +100,10 @@ def _default(settings: Settings) -> Tenant:
     return Tenant(settings.policy.build(), parse_limits(settings.limits.rate, "limits.rate"))
 
 
-_TRANSPARENT: Final = ("_schema", "key", "value")
-
-
 def _policy(name: str, differences: Mapping[str, Any], default: PolicySettings) -> Policy:
     try:
-        settings: PolicySettings = schema_of(PolicySettings).load(merge(asdict(default), differences))
+        settings: PolicySettings = schema_of(PolicySettings).load(merge(default.as_dict(), differences))
+        settings.require_classifiers(default.thresholds)
         return settings.build(name)
     except ValidationError as error:
         raise ValidationError({"policies": {name: error.messages}}) from error

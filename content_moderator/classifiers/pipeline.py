@@ -72,6 +72,8 @@ def build_pipeline(
         ConfigurationError: See `build_classifier`; or the shared cache cannot be used.
     """
     chosen = build_classifier(settings) if classifier is None else classifier
+    if chosen.identity.name not in settings.policy.thresholds:
+        raise ConfigurationError(f"policy.{chosen.identity.name}: missing; the classifier needs thresholds")
     remote = isinstance(chosen, Batching)
     has_stand_in = remote and settings.classifier.on_unavailable == embedded.NAME
     stand_in = _embedded(settings) if has_stand_in else None

@@ -18,6 +18,7 @@ from content_moderator.cli.rows import good_rows, refuse_the_input, row_options
 from content_moderator.cli.tenant import policy_of, tenant_option
 from content_moderator.config.extras import extra
 from content_moderator.config.loader import load_settings
+from content_moderator.domain.action import CONSEQUENCES
 from content_moderator.domain.call_context import CacheMode, CallContext
 from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.moderator import Moderator
@@ -159,7 +160,7 @@ def _print(found: "Sequence[LabelReport]", title: str) -> None:
         column.justify = "right"
     for report in found:
         measures = [_number(each) for each in (report.auprc, report.auroc, report.calibration)]
-        actions = [_action(report, action) for action in ("review", "block")]
+        actions = [_action(report, action) for action in CONSEQUENCES]
         table.add_row(report.label, f"{report.rows:,}", f"{report.positives:,}", *measures, *actions)
     Console(width=max(Console().width, 100)).print(table)
 

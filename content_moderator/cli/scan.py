@@ -27,6 +27,7 @@ from content_moderator.cli.errors import plain_errors, told
 from content_moderator.cli.tenant import policy_of, tenant_option
 from content_moderator.config.loader import load_settings
 from content_moderator.config.settings import Settings
+from content_moderator.domain.action import Action
 from content_moderator.domain.classification import ClassifierIdentity
 from content_moderator.domain.errors import ClassifierError
 from content_moderator.domain.moderator import Moderator
@@ -43,7 +44,7 @@ MAX_WAITING: Final = 100_000
 
 MAX_PROBLEMS: Final = 5
 INTERRUPTED: Final = 130
-DECISIONS: Final = ("allow", "review", "block")
+DECISIONS: Final = tuple(action.value for action in Action)
 
 
 @click.command()

@@ -1,15 +1,21 @@
 """Declares settings with type, range and default, and derives the strict schema."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Final, get_type_hints
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
+from content_moderator.domain.action import CONSEQUENCES
 from content_moderator.domain.policy import Rule
 from content_moderator.domain.verdict import RULE_NAMES
 from content_moderator.text.terms import pattern_of
+
+
+OTHER_KEYS: Final = "(other keys)"
+"""The key of the field that takes all keys of a section that no other field has."""
 
 
 class _StrictFloat(fields.Float):
@@ -51,21 +57,24 @@ class _Term(fields.String):
         return term
 
 
-class _RuleSchema(Schema):
-    """One rule of a policy."""
-
-    review = _StrictFloat(validate=validate.Range(0, 1), allow_none=True)
-    block = _StrictFloat(validate=validate.Range(0, 1), allow_none=True)
+class _RuleChecks(Schema):
+    """Checks one rule of a policy; `_RuleSchema` adds the thresholds, one for each action."""
 
     @validates_schema
     def _ordered(self, data: Mapping[str, float | None], **_: Any) -> None:
-        review, block = data.get("review"), data.get("block")
-        if review is not None and block is not None and review > block:
-            raise ValidationError("Must not be greater than block.", "review")
+        given = [action for action in CONSEQUENCES if data.get(action) is not None]
+        for milder, severer in itertools.pairwise(given):
+            if data[milder] > data[severer]:  # type: ignore[operator]
+                raise ValidationError(f"Must not be greater than {severer}.", milder)
 
     @post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Rule:
         return Rule(**data)
+
+
+_RuleSchema: Final = _RuleChecks.from_dict(
+    {action: _StrictFloat(validate=validate.Range(0, 1), allow_none=True) for action in CONSEQUENCES}
+)
 
 
 def text(default: str | None, *options: str) -> Any:
@@ -106,12 +115,17 @@ def terms() -> Any:
     return field(default_factory=list, metadata={"kind": fields.List(_Term())})
 
 
-def policy(**rules: tuple[float | None, float | None]) -> Any:
-    """Declare a policy by its default thresholds: label=(review, block)."""
-    default = {name: Rule(review, block) for name, (review, block) in rules.items()}
-    names = fields.String(validate=validate.OneOf(RULE_NAMES))
-    kind = fields.Dict(keys=names, values=fields.Nested(_RuleSchema))
-    return field(default_factory=lambda: dict(default), metadata={"kind": kind})
+def rules(**thresholds: tuple[float | None, float | None]) -> dict[str, Rule]:
+    """Return the rules with these thresholds: label=(review, block)."""
+    return {label: Rule(review, block) for label, (review, block) in thresholds.items()}
+
+
+def thresholds() -> Any:
+    """Declare the rules of each classifier; they take every key of the section that no other setting has."""
+    labels = fields.String(validate=validate.OneOf(RULE_NAMES))
+    by_label = fields.Dict(keys=labels, values=fields.Nested(_RuleSchema))
+    kind = fields.Dict(keys=fields.String(), values=by_label, data_key=OTHER_KEYS)
+    return field(default_factory=dict, metadata={"kind": kind})
 
 
 _ORIGIN: Final = r"(\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?)\Z"
@@ -125,6 +139,14 @@ class _SettingsSchema(Schema):
     """Base of the schemas that `schema_of` derives."""
 
     target: type
+    @pre_load
+    def _collect(self, data: Any, **_: Any) -> Any:
+        """Move the keys that no field has into the field that takes them, if there is one."""
+        names = {each.data_key or name for name, each in self.fields.items()}
+        if OTHER_KEYS not in names or not isinstance(data, Mapping):
+            return data
+        own = {key: value for key, value in data.items() if key in names}
+        return own | {OTHER_KEYS: {key: value for key, value in data.items() if key not in own}}
 
     @post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Any:

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields
 
-from content_moderator.config.fields import schema_of
-from content_moderator.config.settings import SECRETS, Secret, Settings
+from content_moderator.config.fields import OTHER_KEYS, schema_of
+from content_moderator.config.settings import DEFAULT_THRESHOLDS, SECRETS, Secret, Settings
 from content_moderator.config.validation import flatten_messages
 from content_moderator.config.yaml_file import dump, parse, parse_mapping, read_text
 from content_moderator.domain.errors import ConfigurationError
@@ -26,6 +26,9 @@ MAIN_FILE: Final = "app_conf.yml"
 
 RENAMED: Final = {("classifier", "coalescing"): ("classifier", "batching")}
 """Keys that had another name in the release before: read under the old one too, with a warning."""
+
+TRANSPARENT: Final = ("_schema", "key", "value", OTHER_KEYS)
+"""Keys in validation messages that are not in the YAML file."""
 
 DEFAULTS: Final = Path(__file__).parent / "defaults"
 """The copies of config/ and gunicorn.conf.py that the package carries."""
@@ -57,6 +60,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         merged = merge(merged, layer.values)
     try:
         settings: Settings = schema.load(merged)
+        _check_classifiers(settings)
     except ValidationError as error:
         raise ConfigurationError(_describe(error, layers)) from error
     secrets: dict[str, Any] = {
@@ -78,6 +82,7 @@ def dump_settings(settings: Settings) -> str:
     values = dataclasses.asdict(settings)
     for name in (*SECRETS, "warnings"):
         del values[name]
+    values["policy"] = settings.policy.as_dict()
     return dump(values)
 
 
@@ -171,11 +176,17 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _check_classifiers(settings: Settings) -> None:
+    try:
+        settings.policy.require_classifiers({*DEFAULT_THRESHOLDS, settings.classifier.name})
+    except ValidationError as error:
+        raise ValidationError({"policy": error.messages}) from error
+
+
 def _describe(error: ValidationError, layers: list[_Layer]) -> str:
     problems = []
     messages: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
-    # marshmallow puts "key" and "value" between a dictionary and its items.
-    for path, message in flatten_messages(messages, transparent=("_schema", "key", "value")):
+    for path, message in flatten_messages(messages, transparent=TRANSPARENT):
         origin = next((layer.origin for layer in reversed(layers) if _sets(layer, path)), None)
         where = f" (from {origin})" if origin else ""
         problems.append(f"{'.'.join(path)}: {message}{where}")

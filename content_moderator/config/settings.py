@@ -1,11 +1,14 @@
 """The settings: frozen values, each declared once with its type, its range and its default."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from marshmallow import ValidationError
 
 from content_moderator.config import fields
+from content_moderator.config.fields import rules
 from content_moderator.domain.action import Action
 from content_moderator.domain.errors import ConfigurationError
 from content_moderator.domain.policy import DEFAULT_POLICY, OtherLanguages, Policy, Rule
@@ -141,50 +144,81 @@ class TermSettings:
             ConfigurationError: A file cannot be read, or has lines that are no terms; it names all of them.
         """
         return {
-            Action(name): [
-                *getattr(self, name),
-                *term_lines(getattr(self, f"{name}_file"), f"policy.terms.{name}_file"),
+            action: [
+                *getattr(self, action, ()),
+                *term_lines(getattr(self, f"{action}_file", None), f"policy.terms.{action}_file"),
             ]
-            for name in ("block", "review", "allow")
+            for action in reversed(Action)
         }
 
 
-USUAL_FOR_OTHER_LANGUAGES: Final[Mapping[str, OtherLanguages]] = {"embedded": "review", "koala": "allow"}
-"""What happens to texts in languages that a classifier does not judge, if nothing is set."""
+OTHER_LANGUAGES_BY_CLASSIFIER: Final[Mapping[str, OtherLanguages]] = {"embedded": "review", "koala": "allow"}
+"""What follows for texts in languages that a classifier does not judge, if nothing is set; else review."""
+
+DEFAULT_THRESHOLDS: Final[Mapping[str, Mapping[str, Rule]]] = {
+    "embedded": rules(
+        S=(0.51, 0.95), H=(0.51, None), V=(0.55, None), HR=(0.47, None), SH=(0.4, None),
+        S3=(0.25, None), H2=(0.42, None), V2=(0.18, None), ANY=(0.73, None),
+    ),
+    "koala": rules(
+        S=(0.3, 0.7), H=(0.3, 0.7), V=(0.3, 0.8), HR=(0.3, 0.8), SH=(0.2, 0.8),
+        S3=(0.1, 0.5), H2=(0.1, 0.5), V2=(0.2, 0.7), ANY=(0.6, None),
+    ),
+}  # fmt: skip
+"""By the name of a classifier: the thresholds that hold if the section ``policy`` has none for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """``policy``: for each classifier, the thresholds from which a score has consequences; and terms."""
+    """
+    ``policy``: thresholds by classifier, listed terms, and what happens to other languages.
 
-    embedded: Mapping[str, Rule] = fields.policy(
-        S=(0.51, 0.95), H=(0.51, None), V=(0.55, None), HR=(0.47, None), SH=(0.4, None),
-        S3=(0.25, None), H2=(0.42, None), V2=(0.18, None), ANY=(0.73, None),
-    )  # fmt: skip
-    koala: Mapping[str, Rule] = fields.policy(
-        S=(0.3, 0.7), H=(0.3, 0.7), V=(0.3, 0.8), HR=(0.3, 0.8), SH=(0.2, 0.8),
-        S3=(0.1, 0.5), H2=(0.1, 0.5), V2=(0.2, 0.7), ANY=(0.6, None),
-    )  # fmt: skip
+    Every key of the section that is no field here is the name of a classifier.
+    """
 
+    thresholds: Mapping[str, Mapping[str, Rule]] = fields.thresholds()
     other_languages: OtherLanguages | None = fields.text(  # noqa: RUF009  (a field, as all of them)
         None, "review", "judge", "allow", "refuse"
     )
     terms: TermSettings = field(default_factory=TermSettings)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", {**DEFAULT_THRESHOLDS, **self.thresholds})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the section as it is written in YAML."""
+        values = dataclasses.asdict(self)
+        return {**values.pop("thresholds"), **values}
+
+    def require_classifiers(self, known: Collection[str]) -> None:
+        """
+        Check the names of the classifiers that have thresholds.
+
+        Raises:
+            ValidationError: A key of the section is neither a setting nor one of the *known* classifiers.
+        """
+        unknown = self.thresholds.keys() - known
+        options = ", ".join(sorted(known))
+        sentence = f"Unknown field. It is neither a setting nor a classifier (there are: {options})."
+        if unknown:
+            raise ValidationError({name: [sentence] for name in sorted(unknown)})
+
     def build(self, name: str = DEFAULT_POLICY) -> Policy:
         """
-        Make the policy.
+        Build the policy.
 
         Raises:
             ConfigurationError: A term cannot be used.
         """
-        rules = {each: getattr(self, each) for each in ("embedded", "koala")}
         try:
             terms = Terms(self.terms.listed())
         except ValueError as error:
             raise ConfigurationError(f"policy.terms: {error}") from error
-        others = {each: self.other_languages or usual for each, usual in USUAL_FOR_OTHER_LANGUAGES.items()}
-        return Policy(rules, terms, name=name, other_languages=others)
+        other_languages = {
+            each: self.other_languages or OTHER_LANGUAGES_BY_CLASSIFIER.get(each, "review")
+            for each in self.thresholds
+        }
+        return Policy(self.thresholds, terms, name=name, other_languages=other_languages)
 
 
 @dataclass(frozen=True, slots=True)

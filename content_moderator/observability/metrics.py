@@ -6,6 +6,7 @@ slot that gunicorn.conf.py hands out again when a worker has gone: counters stay
 and there are never more files than workers alive at once.
 """
 
+import itertools
 import os
 import platform
 from pathlib import Path
@@ -17,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from content_moderator import __version__
+from content_moderator.domain.action import CONSEQUENCES, Action
 from content_moderator.domain.errors import (
     AnswerableError,
     BadReplyError,
@@ -284,17 +286,15 @@ def initialise(classifier: str) -> None:
     BUILD_INFO.labels(__version__, platform.python_version()).set(1)
     for code in (*HTTP_ERROR_CODES, *codes(AnswerableError)):
         ERRORS.labels(code)
-    for decision in ("allow", "review", "block"):
-        DECISIONS.labels(classifier, decision)
-    for name in REASON_NAMES:
-        REASONS.labels(classifier, name, "review")
-        REASONS.labels(classifier, name, "block")
+    for action in Action:
+        DECISIONS.labels(classifier, action.value)
+    for name, action in itertools.product(REASON_NAMES, CONSEQUENCES):
+        REASONS.labels(classifier, name, action.value)
     for outcome in ("ok", "internal_error", *codes(ClassifierError)):
         CLASSIFIER_CALLS.labels(classifier, outcome)
     CLASSIFIER_CALL_SECONDS.labels(classifier)
-    for code in (*COUNTED_LANGUAGES, "other"):
-        for judged in ("true", "false"):
-            LANGUAGES.labels(code, judged)
+    for code, judged in itertools.product((*COUNTED_LANGUAGES, "other"), ("true", "false")):
+        LANGUAGES.labels(code, judged)
     for metric, values_of_its_label in _CLOSED.items():
         for value in values_of_its_label:
             metric.labels(value)

@@ -1,6 +1,7 @@
 """Choosing a classifier: each thing that is missing is one clear error."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -10,6 +11,7 @@ from content_moderator.app import create_app
 from content_moderator.classifiers.embedded.classifier import EmbeddedClassifier
 from content_moderator.classifiers.pipeline import BUILDERS, build_classifier
 from content_moderator.classifiers.wrappers.batching import Batching
+from content_moderator.config.loader import load_settings
 from content_moderator.config.settings import (
     ClassifierSettings,
     PolicySettings,
@@ -19,9 +21,12 @@ from content_moderator.config.settings import (
     Settings,
     UpstreamSettings,
 )
+from content_moderator.domain.classification import ClassifierIdentity
 from content_moderator.domain.errors import ConfigurationError
+from content_moderator.domain.label import Label
 from content_moderator.net.urls import checked_url
 from content_moderator.observability import metrics
+from tests.support.fake import FakeClassifier
 from tests.support.fault_server import FaultServer, Step, reply, scores
 
 KOALA = Settings(
@@ -128,12 +133,28 @@ def test_https_may_be_required_except_to_this_machine(url: str, accepted: bool) 
             checked_url(url, "key", require_https=True)
 
 
-def test_every_classifier_has_a_policy_and_metrics() -> None:
+def test_every_classifier_has_thresholds_and_metrics() -> None:
     assert set(BUILDERS) == set(PolicySettings().build().rules)
     for name in BUILDERS:
         metrics.initialise(name)
         labels = {"classifier": name, "outcome": "ok"}
         assert REGISTRY.get_sample_value("content_moderator_classifier_calls_total", labels) is not None
+
+
+def test_new_classifier_takes_one_entry_and_thresholds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    classifier = FakeClassifier({Label.V: 0.4})
+    classifier.identity = ClassifierIdentity("house", "model", "1", frozenset({"en"}))
+    monkeypatch.setitem(BUILDERS, "house", lambda _: classifier)
+    file = tmp_path / "app_conf.yml"
+    environ = {"MODERATOR_CONFIG_DIR": str(tmp_path)}
+    file.write_text("{classifier: {name: house}, policy: {house: {V: {review: 0.3}}}}")
+    answer = create_app(load_settings(environ)).test_client().post("/classify", json={"text": "a text"})
+    assert answer.get_json()["decision"] == "review"
+    file.write_text("{classifier: {name: house}}")
+    with pytest.raises(ConfigurationError, match=r"policy\.house: missing"):
+        create_app(load_settings(environ))
 
 
 def koala_client(upstream: FaultServer) -> FlaskClient:

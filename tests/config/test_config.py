@@ -49,8 +49,8 @@ def test_documented_override_works(directory: Path) -> None:
     assert settings.classifier.name == "koala"
     assert settings.classifier.config.url == "http://127.0.0.1:9000/"
     assert settings.logging.requests is False
-    assert settings.policy.koala["S"] == Rule(review=0.1)
-    assert settings.policy.koala["V"].block == 0.9
+    assert settings.policy.thresholds["koala"]["S"] == Rule(review=0.1)
+    assert settings.policy.thresholds["koala"]["V"].block == 0.9
 
 
 def test_shipped_file_documents_every_key_with_its_default() -> None:
@@ -59,6 +59,7 @@ def test_shipped_file_documents_every_key_with_its_default() -> None:
     defaults = dataclasses.asdict(Settings())
     for name in (*SECRETS, "warnings"):
         del defaults[name]
+    defaults["policy"] = Settings().policy.as_dict()
     assert written == defaults
 
 
@@ -138,6 +139,22 @@ def test_without_files_of_ones_own_the_packaged_ones_are_read(
             "classifier: koala", "classifier: Invalid input type. (from {file})", id="text for section"
         ),
         pytest.param("classifier:", "classifier: Field may not be null. (from {file})", id="empty section"),
+        pytest.param(
+            "policy: {kaola: {S: {review: 1}}}",
+            "policy.kaola: Unknown field. It is neither a setting nor a classifier (there are: embedded, koala)."
+            " (from {file})",
+            id="thresholds of no classifier",
+        ),
+        pytest.param(
+            "policy: {other_language: review}",
+            "policy.other_language: Not a valid mapping type. (from {file})",
+            id="misspelt key of the policy",
+        ),
+        pytest.param(
+            "policy: {thresholds: {koala: {S: {review: 1}}}}",
+            "policy.thresholds.koala: Must be one of",
+            id="name of the field in the code",
+        ),
         pytest.param(
             "policy: {koala: {X: {review: 1}}}", "policy.koala.X: Must be one of", id="no such label"
         ),

@@ -21,7 +21,7 @@ from tests.support.fake import HARMLESS, IDENTITY
 from tests.support.fault_server import FaultServer, unused_port
 from tests.support.paths import ROOT
 
-REVIEWED = PolicySettings().embedded["HR"].review
+REVIEWED = PolicySettings().thresholds["embedded"]["HR"].review
 KIND = [
     "thank you",
     "see you at the station",

@@ -38,7 +38,7 @@ ROWS = int(os.environ.get("SCAN_ROWS", "40000"))
 """Rows of the scan that is killed."""
 
 INSULT = "you are such a pathetic idiot"
-REVIEWED = PolicySettings().embedded["HR"].review
+REVIEWED = PolicySettings().thresholds["embedded"]["HR"].review
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Measures a classifier on labelled rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
@@ -117,7 +117,6 @@ def reports(
 def _report(name: str, truth: Floats, scores: Floats, rule: Rule) -> LabelReport:
     positives = int(truth.sum())
     enough = min(positives, len(truth) - positives) >= MIN_OF_EACH
-    thresholds = {"review": rule.review, "block": rule.block}
     return LabelReport(
         label=name,
         rows=len(truth),
@@ -125,7 +124,7 @@ def _report(name: str, truth: Floats, scores: Floats, rule: Rule) -> LabelReport
         auprc=float(average_precision_score(truth, scores)) if enough else None,
         auroc=float(roc_auc_score(truth, scores)) if enough else None,
         calibration=calibration_error(truth, scores),
-        at={action: _at(value, truth, scores) for action, value in thresholds.items() if value is not None},
+        at={action: _at(value, truth, scores) for action, value in asdict(rule).items() if value is not None},
         truth=truth,
         scores=scores,
     )

@@ -1,10 +1,11 @@
 """GET /policy and /policies: the policies in force."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import Schema, fields
 
+from content_moderator.domain.action import CONSEQUENCES, Action
 from content_moderator.domain.policy import Policy
 from content_moderator.web.api.schemas import PolicySchema
 from content_moderator.web.blueprint import StrictBlueprint
@@ -13,19 +14,17 @@ from content_moderator.web.state import current_state
 blueprint = StrictBlueprint("policies", __name__, description="See by what is decided")
 
 
-class RuleSchema(Schema):
-    """From which score on a label has consequences; null is never."""
+RuleSchema: Final = Schema.from_dict(
+    {action.value: fields.Float(required=True, allow_none=True) for action in CONSEQUENCES},
+    name="RuleSchema",
+)
+"""For each action the threshold of one label; null if no score leads to the action."""
 
-    review = fields.Float(required=True, allow_none=True)
-    block = fields.Float(required=True, allow_none=True)
-
-
-class ListedTermsSchema(Schema):
-    """Terms by what follows."""
-
-    block = fields.List(fields.String(), required=True)
-    review = fields.List(fields.String(), required=True)
-    allow = fields.List(fields.String(), required=True)
+ListedTermsSchema: Final = Schema.from_dict(
+    {action.value: fields.List(fields.String(), required=True) for action in reversed(Action)},
+    name="ListedTermsSchema",
+)
+"""Listed terms by action."""
 
 
 class WholePolicySchema(PolicySchema):

@@ -292,7 +292,7 @@ def test_damaged_model_stops_start_up(damage: object, tmp_path: Path) -> None:
 def test_shipped_thresholds_are_those_that_the_training_chose() -> None:
     """S3 has no head of its own, so its threshold is nobody's finding."""
     chosen = EmbeddedModel.load(MODEL).header["thresholds"]
-    policy = PolicySettings().embedded
+    policy = PolicySettings().thresholds["embedded"]
     assert {
         name: {"review": r.review, "block": r.block} for name, r in policy.items() if name != "S3"
     } == chosen

@@ -25,7 +25,7 @@ def test_answer_has_the_whole_contract(fake: FakeClassifier, client: FlaskClient
     assert response.status_code == 200
     assert response.content_type == "application/json"
     body = response.get_json()
-    labels, policy = body.pop("labels"), PolicySettings().embedded
+    labels, policy = body.pop("labels"), PolicySettings().thresholds["embedded"]
     assert labels[0] == {"label": "V", "category": "violence", "score": 0.93}
     assert [each["score"] for each in labels] == sorted((e["score"] for e in labels), reverse=True)
     assert {each["label"] for each in labels} == set(Label)

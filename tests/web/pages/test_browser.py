@@ -22,7 +22,7 @@ from tests.support.live import Live, serving
 from tests.support.paths import ROOT
 
 AXE = ROOT / "build" / "clients" / "node" / "node_modules" / "axe-core" / "axe.min.js"
-REVIEWED = PolicySettings().embedded["HR"].review
+REVIEWED = PolicySettings().thresholds["embedded"]["HR"].review
 THREAT = "The talk was long. I am going to kill you. See you on Monday."
 
 
