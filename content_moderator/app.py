@@ -12,7 +12,7 @@ from content_moderator.access.access_control import AccessControl
 from content_moderator.access.authenticator import build_authenticator
 from content_moderator.access.rate_limits import build_rate_limiter
 from content_moderator.access.tenants import load_tenants
-from content_moderator.classifiers.embedded import classifier as embedded
+from content_moderator.classifiers.embedded.classifier import EMBEDDED
 from content_moderator.classifiers.pipeline import build_pipeline
 from content_moderator.config.loader import load_settings
 from content_moderator.config.settings import Settings
@@ -138,6 +138,6 @@ def create_app(settings: Settings | None = None, *, classifier: Classifier | Non
         )
     for middleware in reversed(middlewares):
         app.wsgi_app = middleware(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    if settings.readiness.probe_at_start and settings.classifier.name != embedded.NAME:
+    if settings.readiness.probe_at_start and settings.classifier.name != EMBEDDED:
         pipeline.health.start_probe()
     return app

@@ -8,11 +8,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from content_moderator.cache.factory import AnswerCaches
-from content_moderator.classifiers.embedded import classifier as embedded
-from content_moderator.classifiers.embedded.classifier import EmbeddedClassifier
-from content_moderator.classifiers.remote import client as koala
+from content_moderator.classifiers.embedded.classifier import EMBEDDED, EmbeddedClassifier
 from content_moderator.classifiers.remote.circuit_breaker import CircuitBreaker
-from content_moderator.classifiers.remote.client import RemoteClassifier
+from content_moderator.classifiers.remote.client import KOALA, RemoteClassifier
 from content_moderator.classifiers.remote.retry import Retrying
 from content_moderator.classifiers.remote.wire_formats import WIRE_FORMATS
 from content_moderator.classifiers.wrappers.batching import Batching
@@ -75,7 +73,7 @@ def build_pipeline(
     if chosen.identity.name not in settings.policy.thresholds:
         raise ConfigurationError(f"policy.{chosen.identity.name}: missing; the classifier needs thresholds")
     remote = isinstance(chosen, Batching)
-    has_stand_in = remote and settings.classifier.on_unavailable == embedded.NAME
+    has_stand_in = remote and settings.classifier.on_unavailable == EMBEDDED
     stand_in = _embedded(settings) if has_stand_in else None
     split: Split = _local_parts
     if remote:
@@ -83,7 +81,7 @@ def build_pipeline(
         split = partial(remote_parts, max_bytes=settings.classifier.config.max_tokens - 1)
     health = Health(
         # A remote classifier measures each call to the server, retries and all.
-        _remote(settings, chosen, split) if remote else Chunking(Measuring(chosen), split),
+        _wrap_remote(settings, chosen, split) if remote else Chunking(Measuring(chosen), split),
         interval_seconds=settings.readiness.probe_interval_seconds,
         wait_seconds=settings.readiness.probe_wait_seconds,
         deadline_seconds=settings.classifier.deadline_seconds,
@@ -110,7 +108,7 @@ def build_pipeline(
     )
 
 
-def _remote(settings: Settings, chosen: Classifier, split: Split) -> Classifier:
+def _wrap_remote(settings: Settings, chosen: Classifier, split: Split) -> Classifier:
     """Put around a remote classifier what it needs to read texts of any length and any spelling."""
     chunking = Chunking(chosen, split, on_split=metrics.CHUNKED.inc)
     # The embedded one undoes disguises in its features.
@@ -157,13 +155,21 @@ def build_classifier(settings: Settings) -> Classifier:
     Raises:
         ConfigurationError: The name is unknown, or what it needs is missing.
     """
-    build = BUILDERS.get(settings.classifier.name)
-    if build is None:
-        options = ", ".join(sorted(BUILDERS))
-        raise ConfigurationError(
-            f"classifier.name: unknown classifier {settings.classifier.name!r} (there are: {options})"
-        )
-    return build(settings)
+    _require("classifier.name", "classifier", settings.classifier.name, BUILDERS)
+    _require("classifier.config.protocol", "protocol", settings.classifier.config.protocol, WIRE_FORMATS)
+    return BUILDERS[settings.classifier.name](settings)
+
+
+def _require(key: str, kind: str, name: str, known: Collection[str]) -> None:
+    """
+    Check a setting that names one of several things.
+
+    Raises:
+        ConfigurationError: There is none of this name.
+    """
+    if name not in known:
+        options = ", ".join(sorted(known))
+        raise ConfigurationError(f"{key}: unknown {kind} {name!r} (there are: {options})")
 
 
 def _embedded(settings: Settings) -> EmbeddedClassifier:
@@ -173,12 +179,12 @@ def _embedded(settings: Settings) -> EmbeddedClassifier:
     )
 
 
-def _koala(settings: Settings) -> Classifier:
+def _remote(settings: Settings) -> Classifier:
     chosen, upstream = settings.classifier, settings.classifier.config
-    protocol = WIRE_FORMATS[upstream.protocol]
+    wire_format = WIRE_FORMATS[upstream.protocol]
     if not upstream.url:
         raise ConfigurationError("classifier.config.url: missing; classifier koala needs it")
-    if protocol.needs_token and settings.bearer_token is None:
+    if wire_format.needs_token and settings.bearer_token is None:
         raise ConfigurationError(
             "BEARER_TOKEN: missing; classifier koala needs it, or BEARER_TOKEN_FILE, in the environment"
         )
@@ -191,12 +197,12 @@ def _koala(settings: Settings) -> Classifier:
         credentials_in="BEARER_TOKEN",
     )
     remote = RemoteClassifier(
-        with_path(url, protocol.path),
+        with_path(url, wire_format.path),
         token=settings.bearer_token,
-        identity=ClassifierIdentity(koala.NAME, upstream.model, upstream.revision),
+        identity=ClassifierIdentity(KOALA, upstream.model, upstream.revision),
         connect_timeout_seconds=upstream.connect_timeout_seconds,
         max_reply_bytes=upstream.max_reply_bytes,
-        wire_format=protocol,
+        wire_format=wire_format,
         ca_file=upstream.ca_file,
     )
     retrying = Retrying(
@@ -217,7 +223,7 @@ def with_path(url: str, path: str | None) -> str:
 
 
 BUILDERS: Final[Mapping[str, Callable[[Settings], Classifier]]] = {
-    embedded.NAME: _embedded,
-    koala.NAME: _koala,
+    EMBEDDED: _embedded,
+    KOALA: _remote,
 }
 """The classifiers that ``classifier.name`` may name."""

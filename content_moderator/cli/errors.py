@@ -13,7 +13,7 @@ from content_moderator.domain.errors import (
 )
 
 
-def told(error: OSError) -> str:
+def os_error_message(error: OSError) -> str:
     """Say what the system refused, and of which file if that is known."""
     what = f"{error.filename}: " if error.filename else ""
     return f"{what}{error.strerror or error}"
@@ -38,6 +38,6 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             # The reader of the output has closed it: click ends silently.
             raise
         except OSError as error:
-            raise click.ClickException(told(error)) from error
+            raise click.ClickException(os_error_message(error)) from error
 
     return wrapper

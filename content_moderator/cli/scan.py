@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from content_moderator.classifiers.pipeline import build_pipeline
-from content_moderator.cli.errors import plain_errors, told
+from content_moderator.cli.errors import os_error_message, plain_errors
 from content_moderator.cli.tenant import policy_of, tenant_option
 from content_moderator.config.loader import load_settings
 from content_moderator.config.settings import Settings
@@ -131,7 +131,7 @@ def scan(  # noqa: PLR0917  (click passes them by name)
         sys.exit(INTERRUPTED)
     except OSError as error:
         raise click.ClickException(
-            f"{told(error)}. Ended at line {work.line}; the same command goes on from there."
+            f"{os_error_message(error)}. Ended at line {work.line}; the same command goes on from there."
         ) from error
     except ClassifierError as error:
         raise click.ClickException(

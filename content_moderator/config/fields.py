@@ -13,7 +13,6 @@ from content_moderator.domain.policy import Rule
 from content_moderator.domain.verdict import RULE_NAMES
 from content_moderator.text.terms import pattern_of
 
-
 OTHER_KEYS: Final = "(other keys)"
 """The key of the field that takes all keys of a section that no other field has."""
 
@@ -139,6 +138,7 @@ class _SettingsSchema(Schema):
     """Base of the schemas that `schema_of` derives."""
 
     target: type
+
     @pre_load
     def _collect(self, data: Any, **_: Any) -> Any:
         """Move the keys that no field has into the field that takes them, if there is one."""

@@ -22,7 +22,7 @@ class UpstreamSettings:
     url: str | None = fields.text("https://router.huggingface.co/hf-inference/models/KoalaAI/Text-Moderation")
     model: str = fields.text("KoalaAI/Text-Moderation")
     revision: str = fields.text("838ade0edb66dcffc5532d08ff6ed5c899abfb5c")
-    protocol: Literal["hf", "tei", "infinity"] = fields.text("hf", "hf", "tei", "infinity")
+    protocol: str = fields.text("hf")
     connect_timeout_seconds: float = fields.number(3.0, low=0.05, high=60)
     call_timeout_seconds: float = fields.number(6.0, low=0.05, high=300)
     max_reply_bytes: int = fields.integer(1_048_576, low=1024, high=67_108_864)

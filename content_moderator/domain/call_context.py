@@ -1,14 +1,15 @@
-"""What travels with a call through all classifiers: its deadline, how the cache takes part, and for whom."""
+"""What every classifier passes on with a call: deadline, cache mode, caller and trace."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from content_moderator.domain.caller import Caller
 from content_moderator.domain.deadline import NEVER, Deadline
+from content_moderator.domain.trace_context import TraceContext
 
 
 class CacheMode(Enum):
-    """How the cache takes part in a call."""
+    """Whether a call is answered from the cache, and stored in it."""
 
     USE = auto()
     """Answer from the cache, and store fresh answers in it."""
@@ -19,25 +20,13 @@ class CacheMode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class TraceContext:
-    """
-    What ties the work of other threads to the request that caused it.
-
-    Args:
-        request_id: As in the ``X-Request-ID`` header and the log.
-    """
-
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class CallContext:
     """
     One call's context, passed on unchanged by every classifier that holds another.
 
     Args:
         deadline: When an answer is no longer useful. It is set once for a request and never restarted.
-        cache_mode: How the cache takes part.
+        cache_mode: Whether the cache is read and written.
         caller: Whose cache is used; None for anonymous callers.
         trace: The request that the call belongs to; None outside of requests.
     """

@@ -48,7 +48,7 @@ class AuditLog:
             self._handler = _standard_output() if path == STANDARD_OUTPUT else _File(path)
         except OSError as error:
             raise ConfigurationError(f"audit.file: {path} cannot be written ({error.strerror})") from error
-        self._handler.handleError = _told  # type: ignore[assignment,method-assign]
+        self._handler.handleError = _count_lost_line  # type: ignore[assignment,method-assign]
 
     def write(
         self,
@@ -134,6 +134,6 @@ class _File(WatchedFileHandler):
             self.handleError(record)
 
 
-def _told(_record: logging.LogRecord) -> None:
+def _count_lost_line(_record: logging.LogRecord) -> None:
     metrics.AUDIT_FAILURES.inc()
     _log.error("audit_not_written", exception=getattr(sys.exc_info()[0], "__name__", None))

@@ -16,8 +16,8 @@ from content_moderator.server.descriptors import allow_descriptors, keep_spare_d
 from content_moderator.server.log import STDERR, STDOUT
 from content_moderator.server.reloads import coalesced, note_reload, only_if_sound, surviving
 from content_moderator.server.run_folder import announce_worker, forget_worker, keep_folder, make_folder
-from content_moderator.server.starts import loading_patiently, spawning_patiently
 from content_moderator.server.state import MasterState, WorkerState, attach, master_state, worker_state
+from content_moderator.server.worker_retries import loading_patiently, spawning_patiently
 
 _M_ARENA_MAX: Final = -8  # of glibc's malloc.h; other libraries have no arenas
 

@@ -5,32 +5,31 @@ import re
 from functools import cache
 from typing import Final
 
-from content_moderator.text.normalization import Reader, without_markup
+from content_moderator.text.normalization import WordNormalizer, without_markup
 
 _WORD: Final = re.compile(r"[a-z0-9]+(?:'(?:t|re|ve|ll|m|d)\b)?")
 
 
 def deobfuscated(text: str) -> str | None:
     """
-    Undo the disguises of a text, and leave all else as it is.
+    Replace the disguised words of a text by plain ones.
 
-    Every word that `Reader` reads otherwise than it is written is put in its place as read: letters of other
-    scripts that look Latin, full-width letters, invisible characters, accents, leetspeak, spaced and
-    stretched letters, mark-up inside words.
+    Disguises are letters of other scripts that look Latin, full-width letters, invisible characters, accents,
+    leetspeak, spaced and stretched letters, and mark-up inside words; see `WordNormalizer`.
 
     Args:
         text: A cleaned text.
     Returns:
-        The text with plain words, their case kept as far as it can be told; None if nothing was disguised.
+        The text with plain words, in upper or lower case as before; None if no word was disguised.
     """
     if further := without_markup(text):
         text = further.text
-    elif text.isascii() and _reader().words(text) == _WORD.findall(text.lower()):
+    elif text.isascii() and _normalizer().words(text) == _WORD.findall(text.lower()):
         return None
     written: list[str] = []
     done = 0
-    for (begin, end), places in itertools.groupby(_reader().places(text), lambda place: place[1:]):
-        shown, read = text[begin:end], " ".join(place.word for place in places)
+    for (begin, end), spans in itertools.groupby(_normalizer().spans(text), lambda span: span[1:]):
+        shown, read = text[begin:end], " ".join(span.word for span in spans)
         if begin < done or shown.lower() == read:
             continue
         written += [text[done:begin], _in_case_of(shown, read)]
@@ -39,8 +38,8 @@ def deobfuscated(text: str) -> str | None:
 
 
 @cache
-def _reader() -> Reader:
-    return Reader()
+def _normalizer() -> WordNormalizer:
+    return WordNormalizer()
 
 
 def _in_case_of(shown: str, word: str) -> str:

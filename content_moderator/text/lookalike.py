@@ -45,7 +45,7 @@ _LATIN_BLOCKS: Final = (
     (0x2000, 0x2BFF), (0x1D000, 0x1FFFF),
 )  # fmt: skip
 
-StretchedWordMatcher = Callable[[str], bool]
+IsKnownWord = Callable[[str], bool]
 
 
 @cache
@@ -86,7 +86,7 @@ def is_foreign(character: str) -> bool:
     return character.isalpha() or unicodedata.category(character)[0] == "M"
 
 
-def upside_down(text: str, known: StretchedWordMatcher) -> list[Edit]:
+def upside_down(text: str, is_known: IsKnownWord) -> list[Edit]:
     """Return the edits that put lines right which were turned upside down; no others."""
     turned = _turned()
     if len(turned.findall(text)) < _MIN_TURNED:
@@ -99,43 +99,43 @@ def upside_down(text: str, known: StretchedWordMatcher) -> list[Edit]:
         if len(set(turned.findall(shown))) >= _MIN_TURNED:
             right = "".join(letters.get(character, character) for character in reversed(shown))
             words = [word for word in re.findall(r"[^\W\d_]+", right) if word.isascii()]
-            if 2 * sum(map(known, words)) > len(words):
+            if 2 * sum(map(is_known, words)) > len(words):
                 edits.append(Edit(begin, begin + len(shown), right))
         begin += len(line)
     return edits
 
 
-def latinise(text: str, known: StretchedWordMatcher) -> list[Edit]:
+def latinise(text: str, is_known: IsKnownWord) -> list[Edit]:
     """
     Return the edits that undo what hides letters: look-alikes and accents.
 
     Args:
         text: Composed to Unicode NFKC.
-        known: Tells whether a word in small letters is one.
+        is_known: Returns whether a word in lower case is known.
     """
     found = [(each.start(), each.end(), each[0]) for each in _LETTERS.finditer(text) if not each[0].isascii()]
-    mixed = any(_is_mixed(word) and _read(word, known) for _, _, word in found)
+    mixed = any(_is_mixed(word) and _read(word, is_known) for _, _, word in found)
     foreign = {word for _, _, word in found if _all_foreign(word)}
-    likely = {word: reading for word in foreign if (reading := _read(word, known, all_letters=mixed))}
+    likely = {word: reading for word in foreign if (reading := _read(word, is_known, all_letters=mixed))}
     honest = sum(_all_foreign(word) and word not in likely for _, _, word in found)
     evidence = sum(len(word) >= MIN_EVIDENCE for _, _, word in found if word in likely)
     # A word of two letters proves nothing: it is read like the others.
     convinced = (evidence > honest) or (mixed and not honest)
     edits: list[Edit] = []
     for begin, end, word in found:
-        new = likely[word] if word in likely and convinced else _latin(word, known)
+        new = likely[word] if word in likely and convinced else _latin(word, is_known)
         if new != word:
             edits.append(Edit(begin, end, new))
     return edits
 
 
-def _latin(word: str, known: StretchedWordMatcher) -> str:
+def _latin(word: str, is_known: IsKnownWord) -> str:
     """Return a word with its Latin letters in the place of those that look like them."""
     if _all_foreign(word):
         return without_marks(word)
     if _is_mixed(word):
         latin = sum(character.isascii() and character.isalpha() for character in word)
-        reading = _read(word, known)
+        reading = _read(word, is_known)
         if reading:
             return reading
         if sum(map(is_foreign, word)) > latin:
@@ -152,13 +152,13 @@ def _is_mixed(word: str) -> bool:
     return any(map(is_foreign, word)) and not _all_foreign(word)
 
 
-def _read(word: str, known: StretchedWordMatcher, *, all_letters: bool = False) -> str | None:
+def _read(word: str, is_known: IsKnownWord, *, all_letters: bool = False) -> str | None:
     """
     Return the known word that *word* looks like, if there is one.
 
     Args:
         word: With a letter that is not ASCII.
-        known: Tells whether a word in small letters is one.
+        is_known: Returns whether a word in lower case is known.
         all_letters: Whether words of a living alphabet alone may have letters that only resemble Latin ones.
     """
     plain = without_marks(word)
@@ -175,7 +175,7 @@ def _read(word: str, known: StretchedWordMatcher, *, all_letters: bool = False) 
     readings = itertools.islice(itertools.product(*options), MAX_READINGS)
     for letters in readings:
         reading = "".join(letters)
-        if known(reading.strip("0123456789")):
+        if is_known(reading.strip("0123456789")):
             return reading
     return None
 
@@ -210,14 +210,14 @@ def _regions() -> frozenset[str]:
     return frozenset(region for line in lines if not line.startswith("#") for region in line.split())
 
 
-def flags(text: str, known: StretchedWordMatcher) -> list[Edit]:
+def flags(text: str, is_known: IsKnownWord) -> list[Edit]:
     """Return the edits that make letters of regional indicators which spell a word and no flags."""
     edits: list[Edit] = []
     for run in _FLAGS.finditer(text):
         letters = "".join(chr(ord(character) - _FIRST_FLAG + ord("a")) for character in run[0])
         pairs = {letters[place : place + 2] for place in range(0, len(letters), 2)}
         if len(letters) % 2 or (
-            known(letters) and (len(letters) >= _MIN_FLAG_LETTERS or not pairs <= _regions())
+            is_known(letters) and (len(letters) >= _MIN_FLAG_LETTERS or not pairs <= _regions())
         ):
             edits.append(Edit(run.start(), run.end(), letters))
     return edits

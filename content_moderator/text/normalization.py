@@ -1,8 +1,8 @@
 """
-Normalizes texts: finds the words that a person reads, however they are disguised.
+Normalizes texts: returns the words that a person reads, also when they are disguised.
 
-There is this one reading, for the embedded model, for terms and for what a remote model is shown. Every step
-takes time linear in the text's length.
+The embedded model, listed terms and remote models all use this one implementation. Every step takes time
+linear in the text's length.
 """
 
 import html
@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from content_moderator.text.cleaning import visible_places, with_gaps, without_invisible
 from content_moderator.text.dictionary import is_word
 from content_moderator.text.edits import Edit, Step, Traced, apply, replacing, trace
+from content_moderator.text.leetspeak import MIXED_TOKEN, Leetspeak
 from content_moderator.text.lookalike import flags, latinise, upside_down
 from content_moderator.text.repair import Repairs, harsh_words, spellings
 from content_moderator.text.spacing import cost_of, is_frequent, words_in
@@ -27,24 +28,23 @@ MAX_EXPANSION: Final = 4
 """Characters that one character may become under NFKC; those that become more are dropped."""
 
 
-class Place(NamedTuple):
-    """A word as it was read, and where it stands in the text, in code points."""
+class WordSpan(NamedTuple):
+    """A normalized word and its position in the text as sent, in code points."""
 
     word: str
     begin: int
     end: int
 
 
-class Reader:
+class WordNormalizer:
     """
-    Reads texts.
+    Returns the words of texts in lower case and without disguises.
 
     Args:
-        listed: Words that are to be found though English has others: of terms. None for the harsh words that
-            the embedded model knows, which are found in more disguises.
-        unstretch: Whether letters that stand three times in a row are taken for one.
-        abbreviations: Whether "u" and "stfu" are read as what they stand for, which only the embedded model
-            needs.
+        listed: Words of listed terms, which are preferred to English words. None for the harsh words of the
+            embedded model, which are found in more disguises.
+        unstretch: Whether a letter that is repeated three times or more counts as one.
+        abbreviations: Whether "u" and "stfu" are expanded. Only the embedded model needs that.
     """
 
     def __init__(
@@ -52,7 +52,6 @@ class Reader:
     ) -> None:
         words = frozenset(() if listed is None else listed)
         self._known = StretchedWordMatcher(words)
-        self._english = listed is None
         self._repairs = Repairs(
             harsh_words() if listed is None else (word for word in words if len(word) >= MIN_REPAIRED),
             misspelt=listed is None,
@@ -66,7 +65,7 @@ class Reader:
         ]
         self._signs: list[Step] = [
             replacing(_STARRED, self._unstar),
-            replacing(_MIXED_TOKEN, self._undo_leet),
+            replacing(MIXED_TOKEN, Leetspeak(self._known, english=listed is None).undo),
         ]
 
     def words(self, text: str) -> list[str]:
@@ -93,11 +92,11 @@ class Reader:
             words = word.findall(text)
         return self._repairs.words_of(words)
 
-    def places(self, text: str) -> list[Place]:
+    def spans(self, text: str) -> list[WordSpan]:
         r"""
-        Return the words that `words` does, and where they stand.
+        Return the same words as `words`, with their positions.
 
-        For "B A D  id\u200bea" the places of "bad" and "idea": all that was read as the word.
+        "B A D  id\u200bea" gives "bad" and "idea"; each span covers all characters that form the word.
         """
         gapped = with_gaps(text)
         traced = trace(Traced.of(gapped), _hidden(gapped, visible_places(text)))
@@ -109,11 +108,11 @@ class Reader:
         for step in (*spaced, *self._signs):
             traced = trace(traced, step(traced.text))
         found = [
-            Place(each[0], traced.begins[each.start()], traced.ends[each.end() - 1])
+            WordSpan(each[0], traced.begins[each.start()], traced.ends[each.end() - 1])
             for each in WORD.finditer(traced.text)
         ]
         return [
-            Place(word, found[each.first].begin, found[each.behind - 1].end)
+            WordSpan(word, found[each.first].begin, found[each.behind - 1].end)
             for each in self._repairs.places([place.word for place in found])
             for word in each.words
         ]
@@ -136,41 +135,6 @@ class Reader:
     def _unstar(self, token: re.Match[str]) -> str:
         return self._repairs.starred(token[0]) or token[0]
 
-    def _undo_leet(self, token: re.Match[str]) -> str:  # noqa: PLR0911  (one for each kind of token)
-        """Read a token of letters and digits or signs: as a word if it is one, else part by part."""
-        word = token[0].rstrip("!|+")
-        rest = token[0][len(word) :]
-        if not _LETTER.search(word) or word in self._known:
-            return token[0]
-        plain = self._plain(word)
-        if _NUMBER_WITH_UNIT.fullmatch(word):
-            if plain and _MOSTLY_LETTERS.fullmatch(word):
-                return plain + rest
-            return _apart(word) + rest
-        if plain:
-            return plain + rest
-        if word[0] in _SIGNS_BEFORE:
-            return " " + self._undo_leet_of(word.lstrip(_SIGNS_BEFORE)) + rest
-        if _ENDS_IN_SIGNS.fullmatch(word):
-            return _apart(word) + rest
-        if _SIGN_INSIDE.search(word):
-            return " ".join(self._undo_leet_of(part) for part in re.split(r"[!|+]+", word)) + rest
-        return word.translate(_LEET) + rest
-
-    def _undo_leet_of(self, part: str) -> str:
-        found = _MIXED_TOKEN.fullmatch(part)
-        return self._undo_leet(found) if found and found[0] else part
-
-    def _plain(self, word: str) -> str | None:
-        """Return the word that digits and signs stand for letters in; None if it is none."""
-        for table in (_LEET, _LEET_TOO):
-            plain = word.translate(table)
-            if plain in self._known:
-                return plain
-            if self._english and len(plain) >= _MIN_LEET and plain.isalpha() and is_frequent(plain):
-                return plain
-        return None
-
     def _unstretched(self, word: str) -> str:
         if found := self._known.unstretched(word):
             return found
@@ -181,24 +145,24 @@ class Reader:
 
 
 @cache
-def plain_reader() -> Reader:
-    """Return the reader of the embedded model."""
-    return Reader(abbreviations=True)
+def _embedded_normalizer() -> WordNormalizer:
+    """Return the normalizer of the embedded model."""
+    return WordNormalizer(abbreviations=True)
 
 
 def normalise(text: str) -> str:
-    """Return the words of a text as `Reader.words` reads them, between single spaces."""
-    return " ".join(plain_reader().words(text))
+    """Return the normalized words of a text, separated by single spaces."""
+    return " ".join(_embedded_normalizer().words(text))
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text as `Reader.words` reads them."""
-    return plain_reader().words(text)
+    """Return the normalized words of a text; see `WordNormalizer.words`."""
+    return _embedded_normalizer().words(text)
 
 
-def places_of_words(text: str) -> list[Place]:
-    """Return the words of a text and their places; see `Reader.places`."""
-    return plain_reader().places(text)
+def word_spans(text: str) -> list[WordSpan]:
+    """Return the normalized words of a text with their positions; see `WordNormalizer.spans`."""
+    return _embedded_normalizer().spans(text)
 
 
 def may_have_markup(text: str) -> bool:
@@ -303,11 +267,6 @@ def _small_letters(text: str) -> list[Edit]:
     ]
 
 
-def _apart(word: str) -> str:
-    """Put letters and digits apart, but leave a number and its unit together."""
-    return word if _AMOUNT.fullmatch(word) else _BETWEEN_KINDS.sub(" ", word)
-
-
 def _ideographs(begin: int, end: int) -> str:
     return f"{chr(begin)}-{chr(end)}"
 
@@ -329,7 +288,6 @@ _TYPOGRAPHY: Final = str.maketrans(
 _ADORNING: Final = re.compile("[\u0640\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\ufffd]")
 _MARKS_OF_TRADE: Final = re.compile("[\u2122\u2120\u2117]")
 _COMPOSED: Final = re.compile(r"[^\s\x80-\U0010ffff]?[^\x00-\x7f]+")
-_LETTER: Final = re.compile(r"[a-z]")
 _LATIN: Final = re.compile(r"[A-Za-z]")
 _LOOKALIKE_SCRIPT: Final = re.compile(r"[\u0370-\u052f\u0530-\u058f\u13a0-\u13ff]")
 _TOKEN: Final = re.compile(r"\S+")
@@ -356,21 +314,6 @@ _BETWEEN_IDEOGRAPHS: Final = re.compile(rf"[^{_HAN}]+")
 
 _STARRED: Final = re.compile(r"(?<![a-z*#%&^])[a-z]++[*#%&^]++[a-z]*+(?![*#%&^])")
 
-# The look-behind admits only the start of a token and the possessive letters never give back, so
-# each character is looked at once: "ababab..." without either takes quadratic time.
-_MIXED_TOKEN: Final = re.compile(r"(?<![a-z0-9@$!|+])[a-z]*+[0-9@$!|+][a-z0-9@$!|+]*+")
-_NUMBER_WITH_UNIT: Final = re.compile(r"[0-9]++[a-z]{1,3}|[a-z]++[0-9]{2,}")
-_AMOUNT: Final = re.compile(r"[0-9]++[a-z]{1,3}")
-# "5ex" and "fr33" may be words; "45s" and "a55" are seconds and a road.
-_MOSTLY_LETTERS: Final = re.compile(r"[0-9][a-z]{2,}|[a-z]{2,}[0-9]{2}|[a-z]{3,}[0-9]{3}")
-_ENDS_IN_SIGNS: Final = re.compile(r"[a-z]++[0-9]++|[0-9]++[a-z]++")
-_SIGN_INSIDE: Final = re.compile(r"[!|+]")
-_BETWEEN_KINDS: Final = re.compile(r"(?<=[a-z])(?=[0-9])|(?<=[0-9])(?=[a-z])")
-_SIGNS_BEFORE: Final = "@$!+|"
-_MIN_LEET: Final = 4
-"""Letters of a word that is found behind digits though nobody listed it."""
-_LEET: Final = str.maketrans("0134578@$!|+", "oieastbasiit")
-_LEET_TOO: Final = str.maketrans("0134569@$!|+7", "oleasggaslltt")
 STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
 _SIGN: Final = re.compile(r"[0-9@$|+*#%&^]")
 _SIGN_BEFORE_LETTER: Final = re.compile(r"![a-z]")

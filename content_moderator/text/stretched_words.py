@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from typing import Final
 
 MANY: Final = 3
-"""So many times the same letter are one that was stretched; words have two of the same."""
+"""A letter that is repeated this often was stretched: no English word has three of the same in a row."""
 
 
 class StretchedWordMatcher:
     """
-    Knows words.
+    Finds listed words in their plain form and with stretched letters.
 
     Args:
-        words: As `normalise` makes them.
+        words: Normalized, as `normalise` returns them.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -23,14 +23,14 @@ class StretchedWordMatcher:
             self._by_shape.setdefault(_shape(word), []).append(word)
 
     def __contains__(self, word: object) -> bool:
-        """Return whether it is one of them, as it is."""
+        """Return whether *word* is listed in exactly this form."""
         return word in self._words
 
     def unstretched(self, word: str) -> str | None:
         """
-        Find the longest of them that *word* may be with some letters stretched; None if it is none.
+        Return the longest listed word that *word* is a stretched form of; None if there is none.
 
-        "freeee" may be "free". "frreeee" may not: a letter that stands there twice was not stretched.
+        "freeee" is a form of "free". "frreeee" is not: a letter that is written twice was not stretched.
         """
         runs = _runs(word)
         for each in self._by_shape.get(_shape(word), ()):
@@ -44,5 +44,5 @@ def _shape(word: str) -> str:
 
 
 def _runs(word: str) -> list[int]:
-    """Count how often each letter stands there in a row, ``MANY`` at most."""
+    """Return the length of each run of equal letters, ``MANY`` at most."""
     return [min(MANY, sum(1 for _ in run)) for _, run in itertools.groupby(word)]

@@ -13,7 +13,7 @@ import ahocorasick
 
 from content_moderator.domain.action import Action
 from content_moderator.domain.errors import ConfigurationError
-from content_moderator.text.normalization import STRETCHED, Reader, without_markup
+from content_moderator.text.normalization import STRETCHED, WordNormalizer, without_markup
 
 _ANY_LETTERS: Final = "*"
 _MASK: Final = " "
@@ -60,15 +60,15 @@ class _Found(NamedTuple):
 
 class Terms:
     """
-    Finds thousands of terms in one pass over a text.
+    Finds thousands of listed terms in one pass over a text.
 
-    Texts and terms are compared word by word, as `Reader` reads them: case, punctuation between words and the
-    usual disguises do not matter. A ``*`` at an end of a term stands for any letters there.
+    Texts and terms are compared word by word after normalization, so that case, punctuation between words and
+    the usual disguises do not matter. A ``*`` at an end of a term stands for any letters there.
 
     Args:
-        listed: Terms by what is to follow.
+        listed: Terms by action.
     Raises:
-        ValueError: A term has no word, or stands in two lists; the message names it.
+        ValueError: A term has no word, or is listed for two actions; the message names the term.
 
     Source:
         A. V. Aho and M. J. Corasick, "Efficient string matching: an aid to bibliographic search" (1975).
@@ -85,9 +85,9 @@ class Terms:
         self.count = len(known)
         self.listed = {action: tuple(listed.get(action, ())) for action in Action}
         words = {word for pattern in known for word in pattern.split()}
-        self._reader = Reader(words, unstretch=False)
+        self._normalizer = WordNormalizer(words, unstretch=False)
         # Both ways: "kkk" is a term, and in "freeee" is one.
-        self._unstretching = Reader(words)
+        self._unstretching = WordNormalizer(words)
         self._automaton: Any = ahocorasick.Automaton()
         for pattern, match in known.items():
             self._automaton.add_word(pattern, (pattern, match))
@@ -106,7 +106,7 @@ class Terms:
         if not allowed:
             return ScreenedText(text, tuple(matches))
         masked = self._without(text, allowed)
-        if self._reader.words(masked):
+        if self._normalizer.words(masked):
             return ScreenedText(masked, tuple(matches), masked=True)
         return ScreenedText(text, tuple(matches), masked=True, exempt=True)
 
@@ -121,7 +121,7 @@ class Terms:
         return dict.fromkeys(each.match for each in harmful), allowed
 
     def _find(self, text: str) -> Iterator[_Found]:
-        words = self._reader.words(text)
+        words = self._normalizer.words(text)
         yield from self._find_among(words)
         if any(map(STRETCHED.search, words)):
             yield from self._find_among(self._unstretching.words(text))
@@ -137,10 +137,10 @@ class Terms:
 
     def _without(self, text: str, found: Iterable[_Found]) -> str:
         """Blank the words that were found."""
-        places = self._unstretching.places(text)
+        spans = self._unstretching.spans(text)
         characters = list(text)
         for each in found:
-            begin, end = places[each.first].begin, places[each.last].end
+            begin, end = spans[each.first].begin, spans[each.last].end
             characters[begin:end] = _MASK * (end - begin)
         return "".join(characters)
 
@@ -204,7 +204,7 @@ def pattern_of(term: str) -> str:
     inner = written.strip(_ANY_LETTERS)
     if _STAR_INSIDE.search(inner):
         raise ValueError(f"{term!r} has a * inside; it may only stand at the beginning or the end of a term")
-    words = _plain_reader().words(inner)
+    words = _term_normalizer().words(inner)
     if not words:
         raise ValueError(f"{term!r} has no letter, digit or emoji")
     before = "" if written.startswith(_ANY_LETTERS) else " "
@@ -213,9 +213,9 @@ def pattern_of(term: str) -> str:
 
 
 @cache
-def _plain_reader() -> Reader:
-    """Return the reader of terms themselves: what is listed is meant as it is written."""
-    return Reader((), unstretch=False)
+def _term_normalizer() -> WordNormalizer:
+    """Return the normalizer of terms themselves: what is listed is meant as it is written."""
+    return WordNormalizer((), unstretch=False)
 
 
 _STAR_INSIDE: Final = re.compile(r"(?<=\w)\*+(?=\w)")

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from content_moderator import __version__
 from content_moderator.config.settings import Settings
-from content_moderator.web.error_formats import OURS, ErrorFormat
+from content_moderator.web.error_formats import PROBLEM, ErrorFormat
 from content_moderator.web.error_handlers import EXAMPLES, answer_http_exception
 from content_moderator.web.openapi import refine
 from content_moderator.web.request_body import read_json
@@ -78,7 +78,7 @@ class StrictBlueprint(Blueprint):
         super().__init__(*args, **kwargs)
         self.rules = rules or {}
 
-    def failures(self, *statuses: int, error_format: ErrorFormat = OURS) -> Callable[[_View], _View]:
+    def failures(self, *statuses: int, error_format: ErrorFormat = PROBLEM) -> Callable[[_View], _View]:
         """Document that a view may answer with failures of *statuses*, as they are before translation."""
 
         def decorate(view: _View) -> _View:

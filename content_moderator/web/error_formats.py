@@ -1,8 +1,8 @@
 """
-The error formats of our API, OpenAI's and Google's.
+How errors are written: the format of our own API, RFC 9457, and what every format is made of.
 
-Ours is RFC 9457. The paths of other services' APIs have those services' shapes, so that their client
-libraries raise what they always did; the code is the same everywhere.
+The APIs of other services have error formats of their own, in ``web/compat/``, so that client libraries
+raise the exceptions that they always raised. The stable code is the same in all formats.
 """
 
 import re
@@ -17,13 +17,9 @@ from marshmallow import Schema, fields
 
 from content_moderator.domain.errors import FieldError
 from content_moderator.web.api.examples import REQUEST_ID
-from content_moderator.web.api.schemas import without_none
 
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
-
-MAX_RETRY_SECONDS: Final = 60.0
-"""Longer than this some of OpenAI's client libraries do not wait, and ask again at once instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +28,7 @@ class Failure:
     What went wrong, before it is written.
 
     Args:
-        status: HTTP status code; a dialect may have another for it.
+        status: HTTP status code; another error format may translate it.
         code: Stable word.
         detail: A sentence for people.
         fields: What is wrong where.
@@ -50,7 +46,7 @@ class Failure:
     @property
     def sentence(self) -> str:
         """What is wrong, in one line."""
-        said = [f"{place(each)}: {each.detail}" for each in self.fields]
+        said = [f"{field_path(each)}: {each.detail}" for each in self.fields]
         if self.more:
             said.append(f"And {self.more} more.")
         return " ".join(said) or self.detail
@@ -99,93 +95,13 @@ def problem(failure: Failure, request_id: str) -> dict[str, Any]:
         "request_id": request_id,
     }
     if failure.fields:
-        body["errors"] = [without_none(asdict(error)) for error in failure.fields]
+        body["errors"] = [
+            {key: value for key, value in asdict(error).items() if value is not None}
+            for error in failure.fields
+        ]
     if failure.more:
         body["errors_left_out"] = failure.more
     return body
-
-
-class OpenAIErrorDetailSchema(Schema):
-    """What OpenAI's client libraries show of an error."""
-
-    message = fields.String(required=True, metadata={"description": "A sentence for people."})
-    type = fields.String(required=True, metadata={"description": "The class of the status."})
-    param = fields.String(required=True, allow_none=True, metadata={"description": "The field, as input[2]."})
-    code = fields.String(required=True, metadata={"description": "Stable word for this kind of error."})
-
-
-class OpenAIErrorSchema(ProblemSchema):
-    """An error as OpenAI's API has it, with what our own errors say beside it."""
-
-    error = fields.Nested(OpenAIErrorDetailSchema, required=True)
-
-
-def openai_error(failure: Failure, request_id: str) -> dict[str, Any]:
-    """
-    Make an error as OpenAI's API has it.
-
-    Source:
-        https://platform.openai.com/docs/guides/error-codes
-    """
-    ours = failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    detail = {
-        "message": failure.sentence,
-        "type": "server_error" if ours else _OPENAI_TYPES.get(failure.status, "invalid_request_error"),
-        "param": next((place(each) for each in failure.fields), None),
-        "code": failure.code,
-    }
-    return {"error": detail} | problem(failure, request_id)
-
-
-def _should_retry(failure: Failure) -> dict[str, str]:
-    """Tell OpenAI's client libraries, which obey, whether to ask again."""
-    seconds = failure.retry_after_seconds
-    worth_it = seconds is not None and seconds <= MAX_RETRY_SECONDS
-    return {"X-Should-Retry": "true" if worth_it else "false"}
-
-
-class GoogleErrorDetailSchema(Schema):
-    """What Google's client libraries show of an error."""
-
-    code = fields.Integer(required=True, metadata={"description": "HTTP status code."})
-    message = fields.String(required=True, metadata={"description": "A sentence for people."})
-    status = fields.String(required=True, metadata={"description": "As in google.rpc.Code."})
-    details = fields.List(
-        fields.Dict(), required=True, metadata={"description": "The stable word, and the fields."}
-    )
-
-
-class GoogleErrorSchema(Schema):
-    """An error as Google's APIs have it."""
-
-    error = fields.Nested(GoogleErrorDetailSchema, required=True)
-
-
-def google_error(failure: Failure, request_id: str) -> dict[str, Any]:
-    """
-    Make an error as Google's APIs have it.
-
-    Source:
-        https://google.aip.dev/193, with ErrorInfo and BadRequest of google.rpc.
-    """
-    details: list[dict[str, Any]] = [
-        {
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": failure.code.upper(),
-            "domain": "content_moderator",
-            "metadata": {"request_id": request_id},
-        }
-    ]
-    if failure.fields:
-        violations = [{"field": place(each), "description": each.detail} for each in failure.fields]
-        details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations})
-    error = {
-        "code": failure.status,
-        "message": failure.sentence,
-        "status": _GOOGLE_STATUS.get(failure.status, "INVALID_ARGUMENT"),
-        "details": details,
-    }
-    return {"error": error}
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,22 +138,11 @@ class ErrorFormat:
         return Response(body, failure.status, self.headers(failure), mimetype=self.media_type)
 
 
-_NO_422: Final = {422: 400}
-
-OURS: Final = ErrorFormat(problem, ProblemSchema, PROBLEM_JSON)
-OPENAI: Final = ErrorFormat(openai_error, OpenAIErrorSchema, JSON, _NO_422, _should_retry)
-GOOGLE: Final = ErrorFormat(google_error, GoogleErrorSchema, JSON, _NO_422)
-
-ERROR_FORMATS: Final = {"/v1/": OPENAI, "/v1alpha1/": GOOGLE}
-"""By the beginning of the path; all other paths have ours."""
+PROBLEM: Final = ErrorFormat(problem, ProblemSchema, PROBLEM_JSON)
+"""The error format of our own API."""
 
 
-def error_format_of(path: str) -> ErrorFormat:
-    """Choose by the path, so that unknown paths and methods are told in the same words."""
-    return next((each for prefix, each in ERROR_FORMATS.items() if path.startswith(prefix)), OURS)
-
-
-def place(error: FieldError) -> str:
+def field_path(error: FieldError) -> str:
     """Name a field as people write it: ``input[2]``, ``comment.text``."""
     if error.pointer is None:
         return error.parameter or "query"
@@ -246,15 +151,3 @@ def place(error: FieldError) -> str:
 
 
 _NUMBER: Final = re.compile(r"/(\d+)(?=/|\Z)")
-_OPENAI_TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_GOOGLE_STATUS: Final = {
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    405: "UNIMPLEMENTED",
-    429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL",
-    502: "INTERNAL",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}

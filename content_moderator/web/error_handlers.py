@@ -23,7 +23,9 @@ from content_moderator.domain.errors import (
     answerable_errors,
 )
 from content_moderator.observability import metrics
-from content_moderator.web.error_formats import Failure, error_format_of
+from content_moderator.web.compat.openai_errors import OPENAI_ERRORS
+from content_moderator.web.compat.perspective_errors import PERSPECTIVE_ERRORS
+from content_moderator.web.error_formats import PROBLEM, ErrorFormat, Failure
 from content_moderator.web.request_record import record_of
 
 CHALLENGE: Final = 'Bearer realm="content_moderator"'
@@ -93,6 +95,15 @@ def internal_error(error: Exception, environ: Mapping[str, Any]) -> Response:
 def answer(failure: Failure) -> Response:
     """Answer the request that Flask answers at the moment with a failure."""
     return _write(failure, request.environ)
+
+
+ERROR_FORMATS: Final = {"/v1/": OPENAI_ERRORS, "/v1alpha1/": PERSPECTIVE_ERRORS}
+"""By the beginning of the path; all other paths have the error format of our own API."""
+
+
+def error_format_of(path: str) -> ErrorFormat:
+    """Choose the error format by the path, so that unknown routes below it have it too."""
+    return next((each for prefix, each in ERROR_FORMATS.items() if path.startswith(prefix)), PROBLEM)
 
 
 def _write(failure: Failure, environ: Mapping[str, Any]) -> Response:

@@ -22,9 +22,9 @@ from content_moderator.cache.store import Entry
 from content_moderator.domain.classification import CacheOutcome
 from content_moderator.domain.moderator import Moderator
 from content_moderator.observability.audit import AuditLog
+from content_moderator.observability.decision_metrics import counts_of
 from content_moderator.text.terms import ScreenedText
-from content_moderator.web.api.classify import counts_of
-from content_moderator.web.api.schemas import VerdictSchema
+from content_moderator.web.api.verdict_schema import VerdictSchema
 from content_moderator.web.request_body import pieces
 from content_moderator.web.request_context import Application, StartResponse
 from content_moderator.web.request_record import RequestRecord, record_of

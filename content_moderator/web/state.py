@@ -11,10 +11,11 @@ from content_moderator.access.tenants import Tenants
 from content_moderator.classifiers.pipeline import ClassifierPipeline
 from content_moderator.classifiers.wrappers.health import Readiness
 from content_moderator.config.settings import Settings
-from content_moderator.domain.call_context import CacheMode, CallContext, TraceContext
+from content_moderator.domain.call_context import CacheMode, CallContext
 from content_moderator.domain.caller import Caller
 from content_moderator.domain.deadline import Deadline
 from content_moderator.domain.moderator import Moderator
+from content_moderator.domain.trace_context import TraceContext
 from content_moderator.observability.audit import AuditLog
 from content_moderator.web.request_record import current_record
 

@@ -103,7 +103,7 @@ def test_protocols_know_their_paths_and_whether_they_need_a_token(
     protocol: str, url: str, path: str, upstream: FaultServer
 ) -> None:
     upstream.play(reply(scores()))
-    config = UpstreamSettings(url=f"http://127.0.0.1:{upstream.port}{url}", protocol=protocol)  # type: ignore[arg-type]
+    config = UpstreamSettings(url=f"http://127.0.0.1:{upstream.port}{url}", protocol=protocol)
     token = Secret("x") if protocol == "hf" else None
     client = create_app(
         replace(KOALA, classifier=replace(KOALA.classifier, config=config), bearer_token=token)

@@ -141,8 +141,8 @@ def test_without_files_of_ones_own_the_packaged_ones_are_read(
         pytest.param("classifier:", "classifier: Field may not be null. (from {file})", id="empty section"),
         pytest.param(
             "policy: {kaola: {S: {review: 1}}}",
-            "policy.kaola: Unknown field. It is neither a setting nor a classifier (there are: embedded, koala)."
-            " (from {file})",
+            "policy.kaola: Unknown field. It is neither a setting nor a classifier"
+            " (there are: embedded, koala). (from {file})",
             id="thresholds of no classifier",
         ),
         pytest.param(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from content_moderator.text import alignment
 from content_moderator.text.alignment import origins_of_clean
 from content_moderator.text.cleaning import clean
-from content_moderator.text.normalization import places_of_words, words_of
+from content_moderator.text.normalization import word_spans, words_of
 
 SCRIPTS = "aAbé\u0301\u0308 .-!1@\u200b\u00adЖаßﬃ\ufdfa가ㄱ\u1100\u1161Ως😀İ\n"
 
@@ -37,12 +37,12 @@ SCRIPTS = "aAbé\u0301\u0308 .-!1@\u200b\u00adЖаßﬃ\ufdfa가ㄱ\u1100\u1161�
     ],
 )
 def test_words_are_found_where_they_stand(text: str, found: list[tuple[str, str]]) -> None:
-    assert [(each.word, text[each.begin : each.end]) for each in places_of_words(text)] == found
+    assert [(each.word, text[each.begin : each.end]) for each in word_spans(text)] == found
 
 
 @given(st.one_of(st.text(max_size=80), st.text(alphabet=SCRIPTS, max_size=60)))
 def test_words_are_those_of_normalising_and_in_order(text: str) -> None:
-    places = places_of_words(text)
+    places = word_spans(text)
     assert [each.word for each in places] == words_of(text)
     assert all(0 <= each.begin < each.end <= len(text) for each in places)
     assert places == sorted(places, key=lambda each: each.begin)
@@ -67,5 +67,5 @@ def test_what_cleaning_kept_is_found(text: str) -> None:
 @pytest.mark.usefixtures("untraced")
 def test_finding_takes_linear_time(unit: str) -> None:
     text = unit * (100_000 // len(unit))
-    places_of_words(text)
+    word_spans(text)
     origins_of_clean(text)

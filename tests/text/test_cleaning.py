@@ -18,7 +18,7 @@ from content_moderator.domain.action import Action
 from content_moderator.text.alignment import origins_of_clean
 from content_moderator.text.cleaning import MAX_MARKS, clean, is_invisible, visible_places, without_invisible
 from content_moderator.text.deobfuscation import deobfuscated
-from content_moderator.text.normalization import normalise, places_of_words
+from content_moderator.text.normalization import normalise, word_spans
 from content_moderator.text.terms import Terms
 
 DEFAULT_IGNORABLE = re.compile(
@@ -69,7 +69,7 @@ def test_no_invisible_character_changes_what_any_part_of_the_code_reads() -> Non
         assert deobfuscated(clean(text)) is None
         origins = origins_of_clean(text)
         assert [text[place] for place in origins[:-1]] == list(shown)
-        assert [word.word for word in places_of_words(text)] == [
+        assert [word.word for word in word_spans(text)] == [
             "you",
             "idiot",
             "come",
@@ -86,7 +86,7 @@ def test_what_is_shown_as_a_gap_between_words_is_one(gap: str) -> None:
     text = gap.join(["I", "will", "kill", "you", "tonight."])
     shown = "I will kill you tonight."
     assert clean(f"Hey, {text}") == f"Hey, {shown}"
-    assert [word.word for word in places_of_words(text)] == ["i", "will", "kill", "you", "tonight"]
+    assert [word.word for word in word_spans(text)] == ["i", "will", "kill", "you", "tonight"]
     origins = origins_of_clean(text)
     assert [text[place] for place in origins[:-1]] == list(shown.replace(" ", gap[0]))
 

@@ -8,8 +8,8 @@ from content_moderator.text.cleaning import clean
 from content_moderator.text.normalization import (
     MAX_EXPANSION,
     normalise,
-    places_of_words,
     without_markup,
+    word_spans,
     words_of,
 )
 from content_moderator.text.repair import Repairs
@@ -66,7 +66,7 @@ from content_moderator.text.sentence import MAX_SENTENCE_CHARS, parts_of, senten
 )
 def test_words_are_what_a_person_reads(text: str, words: str) -> None:
     assert normalise(text) == words
-    assert [place.word for place in places_of_words(text)] == words.split()
+    assert [place.word for place in word_spans(text)] == words.split()
 
 
 @pytest.mark.parametrize(

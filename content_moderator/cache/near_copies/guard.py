@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, Protocol, get_args
 
-from content_moderator.cache.near_copies.edits import Change, changes, is_sign, tokens_of
+from content_moderator.cache.near_copies.changes import Change, changes, is_sign, tokens_of
 from content_moderator.cache.near_copies.numbers import numbers_alike, numbers_in
 from content_moderator.cache.near_copies.typos import HARMFUL, Hazards, is_slip, is_spelling
 from content_moderator.config.settings import SimilarCacheSettings

@@ -17,7 +17,7 @@ from content_moderator.domain.explanation import Explanation
 from content_moderator.domain.label import Label
 from content_moderator.text.language import ENGLISH
 
-NAME: Final = "embedded"
+EMBEDDED: Final = "embedded"
 
 MAX_BATCH_CHARS: Final = 1 << 17
 """Bounds the memory of one pass: about 100 bytes for each character."""
@@ -55,7 +55,7 @@ class EmbeddedClassifier:
         languages = frozenset({ENGLISH} if encoder is None else {ENGLISH, *model.languages})
         revision = model.revision if encoder is None else f"{model.revision}+{encoder.revision}"
         self.identity = ClassifierIdentity(
-            NAME, "content-moderator-embedded", revision, languages, cautious=True
+            EMBEDDED, "content-moderator-embedded", revision, languages, cautious=True
         )
 
     @classmethod

@@ -18,7 +18,7 @@ from content_moderator.classifiers.embedded.sentence_encoder import SentenceEnco
 from content_moderator.classifiers.embedded.tokens import tokens_of
 from content_moderator.domain.explanation import Contribution, Explanation
 from content_moderator.domain.label import Label
-from content_moderator.text.normalization import Place, places_of_words, without_markup
+from content_moderator.text.normalization import WordSpan, without_markup, word_spans
 from content_moderator.text.sentence import Part
 
 EXPLAINED_BY: Final = {Label.S3.value: Label.S.value}
@@ -56,14 +56,14 @@ def explain(
     return [explanation(label) for label in labels]
 
 
-def _position(item: tuple[Place, Floats]) -> tuple[int, int]:
+def _position(item: tuple[WordSpan, Floats]) -> tuple[int, int]:
     return item[0].begin, item[0].end
 
 
-def _weigh_parts(model: EmbeddedModel, text: str, loudest: Sequence[Part]) -> dict[Place, Floats]:
+def _weigh_parts(model: EmbeddedModel, text: str, loudest: Sequence[Part]) -> dict[WordSpan, Floats]:
     """Return what each word adds to the log-odds of each head, in the part that is loudest for that head."""
-    merged = defaultdict[Place, Floats](lambda: np.zeros(len(model.heads)))
-    read: list[tuple[Part, dict[Place, Floats]]] = []
+    merged = defaultdict[WordSpan, Floats](lambda: np.zeros(len(model.heads)))
+    read: list[tuple[Part, dict[WordSpan, Floats]]] = []
     for head, part in enumerate(loudest):
         weighed = next((each for known, each in read if known is part), None)
         if weighed is None:
@@ -74,18 +74,20 @@ def _weigh_parts(model: EmbeddedModel, text: str, loudest: Sequence[Part]) -> di
     return dict(merged)
 
 
-def _places(text: str, part: Part) -> list[Place]:
+def _places(text: str, part: Part) -> list[WordSpan]:
     """Return where the words of a part stand in the text."""
     if part.marked_up and (further := without_markup(text)):
         return [
-            Place(place.word, further.begins[place.begin], further.ends[place.end - 1])
-            for place in places_of_words(further.text)
+            WordSpan(place.word, further.begins[place.begin], further.ends[place.end - 1])
+            for place in word_spans(further.text)
         ]
-    places = places_of_words(text[part.begin : part.end])[part.first : part.first + len(part.words)]
-    return [Place(place.word, part.begin + place.begin, part.begin + place.end) for place in places]
+    places = word_spans(text[part.begin : part.end])[part.first : part.first + len(part.words)]
+    return [WordSpan(place.word, part.begin + place.begin, part.begin + place.end) for place in places]
 
 
-def _weigh_words(model: EmbeddedModel, words: Sequence[str], places: Sequence[Place]) -> dict[Place, Floats]:
+def _weigh_words(
+    model: EmbeddedModel, words: Sequence[str], places: Sequence[WordSpan]
+) -> dict[WordSpan, Floats]:
     """
     Return what each word adds to the log-odds of each head.
 
@@ -110,14 +112,14 @@ def _weigh_words(model: EmbeddedModel, words: Sequence[str], places: Sequence[Pl
     np.add.at(steps, first, shares)
     np.subtract.at(steps, behind, shares)
     weights = np.cumsum(steps, axis=0)[:-1]
-    merged = defaultdict[Place, Floats](lambda: np.zeros(len(model.heads)))
+    merged = defaultdict[WordSpan, Floats](lambda: np.zeros(len(model.heads)))
     for place, weight in zip(places, weights, strict=True):
         merged[place] += weight
     return dict(merged)
 
 
 def _stack_any(
-    model: EmbeddedModel, odds: Floats, base: Floats, second: Floats, words: dict[Place, Floats]
+    model: EmbeddedModel, odds: Floats, base: Floats, second: Floats, words: dict[WordSpan, Floats]
 ) -> None:
     """Let the highest label speak for any violation, as `stack_any` does."""
     own, highest, bias = model.stack

@@ -22,7 +22,7 @@ from content_moderator.domain.errors import (
 )
 from content_moderator.net.http import IDENTITY, OutboundSession, Reply
 
-NAME: Final = "koala"
+KOALA: Final = "koala"
 
 
 class RemoteClassifier:

@@ -113,7 +113,7 @@ WIRE_FORMATS: Final[Mapping[str, WireFormat]] = {
     "tei": WireFormat("/predict", False, _encode_for_tei, _bare),
     "infinity": WireFormat("/classify", False, _encode_for_infinity, _data),
 }
-"""By their names in ``classifier.config.wire_format``."""
+"""By their names in ``classifier.config.protocol``."""
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ClassifierError:

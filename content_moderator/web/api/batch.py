@@ -8,12 +8,14 @@ from marshmallow import ValidationError
 from content_moderator.domain.errors import AnswerableError, ClassifierError, InvalidFieldsError
 from content_moderator.domain.verdict import Verdict
 from content_moderator.observability import metrics
+from content_moderator.observability.decision_metrics import count_verdict
 from content_moderator.web.api import examples as example
-from content_moderator.web.api.classify import count, keep
-from content_moderator.web.api.schemas import BatchAnswerSchema, BatchSchema, check_text
+from content_moderator.web.api.request_schemas import BatchSchema, check_text
+from content_moderator.web.api.verdict_schema import BatchAnswerSchema
 from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
 from content_moderator.web.error_handlers import log_failure
 from content_moderator.web.state import current_state
+from content_moderator.web.verdicts import write_audit
 
 blueprint = StrictBlueprint("batch", __name__, description="Classify texts")
 
@@ -62,8 +64,8 @@ def _what_is_wrong(text: object) -> str | None:
 def _result(text: str, outcome: Verdict | AnswerableError) -> Mapping[str, Any]:
     if not isinstance(outcome, Verdict):
         return _failure(outcome, outcome.detail)
-    count(outcome)
-    keep(text, outcome)
+    count_verdict(outcome)
+    write_audit(text, outcome)
     return outcome.as_dict()
 
 

@@ -1,13 +1,20 @@
 """Health and metrics for operators."""
 
 from flask import Response, request
+from marshmallow import Schema, fields
 
 from content_moderator.observability import metrics
-from content_moderator.web.api.schemas import StatusSchema, without_none
 from content_moderator.web.blueprint import StrictBlueprint
 from content_moderator.web.state import current_state
 
 blueprint = StrictBlueprint("operations", __name__, description="Operate the service")
+
+
+class StatusSchema(Schema):
+    """The state of the service."""
+
+    status = fields.String(required=True)
+    reason = fields.String(metadata={"description": "The code of the error, if the state has one."})
 
 
 @blueprint.route("/healthcheck")
@@ -33,7 +40,9 @@ def livez() -> dict[str, str]:
 def readyz() -> tuple[dict[str, str], int]:
     """Return whether a classifier can answer; send no traffic while it cannot."""
     readiness = current_state().readiness()
-    body = without_none({"status": readiness.state, "reason": readiness.reason})
+    body: dict[str, str] = {"status": readiness.state}
+    if readiness.reason is not None:
+        body["reason"] = readiness.reason
     return body, 200 if readiness.ready else 503
 
 

@@ -7,7 +7,7 @@ from marshmallow import Schema, fields
 
 from content_moderator.domain.action import CONSEQUENCES, Action
 from content_moderator.domain.policy import Policy
-from content_moderator.web.api.schemas import PolicySchema
+from content_moderator.web.api.verdict_schema import PolicySchema
 from content_moderator.web.blueprint import StrictBlueprint
 from content_moderator.web.state import current_state
 

@@ -8,13 +8,14 @@ from marshmallow import Schema, ValidationError, fields, validate
 from content_moderator.domain.label import HARMS, Label
 from content_moderator.domain.verdict import Verdict
 from content_moderator.web.api import examples as example
-from content_moderator.web.api.classify import record, source_headers
-from content_moderator.web.api.schemas import Score, check_foreign_text
+from content_moderator.web.api.request_schemas import check_foreign_text
+from content_moderator.web.api.verdict_schema import Score
 from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
-from content_moderator.web.error_formats import OPENAI
+from content_moderator.web.compat.openai_errors import OPENAI_ERRORS
 from content_moderator.web.openapi import FOREIGN_TEXT, FOREIGN_TEXTS, LIMIT
 from content_moderator.web.request_record import current_record
 from content_moderator.web.state import current_state
+from content_moderator.web.verdicts import record_verdicts, source_headers
 
 MAX_MODEL_CHARS: Final = 128
 
@@ -153,13 +154,13 @@ class ModerationAnswerSchema(Schema):
 @blueprint.arguments(ModerationRequestSchema(), location="json")
 @blueprint.doc(operationId="createModeration")
 @blueprint.response(200, ModerationAnswerSchema(), example=example.moderation(UNSCORED))
-@blueprint.failures(*ANSWERABLE, error_format=OPENAI)
+@blueprint.failures(*ANSWERABLE, error_format=OPENAI_ERRORS)
 def moderations(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Judge texts as OpenAI's moderation API does."""
     state = current_state()
     state.charge(body["input"])
     verdicts = state.moderator.moderate(body["input"], state.call_context())
-    record(body["input"], verdicts)
+    record_verdicts(body["input"], verdicts)
     first = verdicts[0].classification
     answer = {
         "id": f"modr-{current_record().request_id}",

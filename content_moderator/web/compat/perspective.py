@@ -14,14 +14,15 @@ from content_moderator.domain.label import Label
 from content_moderator.text.cleaning import clean
 from content_moderator.text.profanity import profanity
 from content_moderator.web.api import examples as example
-from content_moderator.web.api.classify import record, source_headers
-from content_moderator.web.api.schemas import check_foreign_text, probability
+from content_moderator.web.api.request_schemas import check_foreign_text
+from content_moderator.web.api.verdict_schema import probability
 from content_moderator.web.blueprint import ANSWERABLE, StrictBlueprint
 from content_moderator.web.compat.perspective_discovery import PATH, discovery_document
-from content_moderator.web.error_formats import GOOGLE
+from content_moderator.web.compat.perspective_errors import PERSPECTIVE_ERRORS
 from content_moderator.web.openapi import FOREIGN_TEXT
 from content_moderator.web.request_body import MAX_MEMBERS
 from content_moderator.web.state import current_state
+from content_moderator.web.verdicts import record_verdicts, source_headers
 
 ATTRIBUTES: Final[Mapping[str, Sequence[Label]]] = {
     "TOXICITY": (),
@@ -202,7 +203,7 @@ class AnalyzeAnswerSchema(Schema):
 @blueprint.arguments(AnalyzeRequestSchema(), location="json")
 @blueprint.doc(operationId="analyzeComment")
 @blueprint.response(200, AnalyzeAnswerSchema(), example=example.COMMENT)
-@blueprint.failures(*ANSWERABLE, error_format=GOOGLE)
+@blueprint.failures(*ANSWERABLE, error_format=PERSPECTIVE_ERRORS)
 def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], int, Mapping[str, str]]:
     """Score a comment as the Perspective API does."""
     state, moderator = current_state(), current_state().moderator
@@ -218,7 +219,7 @@ def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any],
     else:
         [verdict] = moderator.moderate([text], context)
         parts = [(0, len(text), _Part(text, verdict.classification))]
-    record([text], [verdict])
+    record_verdicts([text], [verdict])
     units = _utf16_places(text, [place for begin, end, _ in parts for place in (begin, end)])
     placed = [(units[begin], units[end], each) for begin, end, each in parts]
     whole = _Part(text, verdict.classification)

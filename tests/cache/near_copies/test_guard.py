@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from content_moderator.cache.near_copies.edits import changes, tokens_of
+from content_moderator.cache.near_copies.changes import changes, tokens_of
 from content_moderator.cache.near_copies.finder import NearCopyFinder
 from content_moderator.cache.near_copies.folding import disguised, fold
 from content_moderator.cache.near_copies.guard import Guard, Refusal

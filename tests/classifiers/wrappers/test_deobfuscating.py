@@ -22,7 +22,7 @@ from content_moderator.domain.classification import Classification, Outcome
 from content_moderator.domain.label import Label
 from content_moderator.text.cleaning import clean
 from content_moderator.text.deobfuscation import deobfuscated
-from content_moderator.text.normalization import Reader
+from content_moderator.text.normalization import WordNormalizer
 from model_building.evasion import ATTACKS, attack
 from tests.support.fake import HARMLESS, IDENTITY, FakeClassifier, scored
 from tests.support.fault_server import FaultServer, reply, scores
@@ -70,7 +70,7 @@ def test_any_text_has_a_view_or_none(text: str) -> None:
     assert view is None or (view != text and len(view) <= 8 * len(text))
     if view is None:
         # Then every word is read as it is written; only capitals may part one from the next.
-        assert "".join(Reader().words(text)) == "".join(Reader().words(text.lower()))
+        assert "".join(WordNormalizer().words(text)) == "".join(WordNormalizer().words(text.lower()))
 
 
 class Literal(FakeClassifier):

@@ -14,7 +14,7 @@ from content_moderator.domain.errors import AnswerableError, ClassifierError, an
 from content_moderator.domain.label import Label
 from content_moderator.domain.moderator import MAX_SPANS
 from content_moderator.domain.verdict import labels_as_dicts
-from content_moderator.web.api.schemas import LabelScoreSchema, RankedLabels, VerdictSchema
+from content_moderator.web.api.verdict_schema import LabelScoreSchema, RankedLabels, VerdictSchema
 from tests.support.fake import HARMLESS, IDENTITY, FakeClassifier
 
 

@@ -18,7 +18,7 @@ from content_moderator.domain import errors
 from content_moderator.domain.errors import ClassifierError, FieldError
 from content_moderator.domain.label import Label
 from content_moderator.web.compat.openai import CATEGORIES, UNSCORED
-from content_moderator.web.error_formats import place
+from content_moderator.web.error_formats import field_path
 from tests.support.fake import FakeClassifier
 from tests.support.fault_server import unused_port
 
@@ -230,4 +230,4 @@ def test_stand_in_is_named_and_marked_in_the_headers() -> None:
     ],
 )
 def test_field_is_named_as_people_write_it(error: FieldError, named: str) -> None:
-    assert place(error) == named
+    assert field_path(error) == named

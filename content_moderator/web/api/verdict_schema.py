@@ -1,72 +1,15 @@
-"""The marshmallow schemas of requests and answers."""
+"""The schemas of answers: a verdict with all its parts, and the results of a batch."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 
-from content_moderator.config.fields import StrictBoolean
 from content_moderator.domain.action import CONSEQUENCES, Action
 from content_moderator.domain.classification import is_probability
 from content_moderator.domain.label import Label
 from content_moderator.domain.verdict import REASON_NAMES, RULE_NAMES
-from content_moderator.web.openapi import TEXT, TEXTS
 from content_moderator.web.request_record import current_record
-from content_moderator.web.state import current_state
-
-BLANK: Final = "Must not be empty or only white space."
-
-
-def check_text(text: str) -> None:
-    """
-    Refuse a text that cannot be judged; the message names the limit, never the text.
-
-    Raises:
-        ValidationError: It is blank or too long.
-    """
-    limit = current_state().settings.http.max_text_chars
-    if len(text) > limit:
-        raise ValidationError(f"Must have at most {limit} characters; this has {len(text)}.")
-    if not text.strip():
-        raise ValidationError(BLANK)
-
-
-def check_foreign_text(text: str, *, may_be_empty: bool = False) -> None:
-    """
-    Check a text as servers of others do: clients of theirs take a refusal for "could not be checked", and
-    let the text pass. So white space is judged too, and a long text, unless ``http.long_texts`` is refuse.
-
-    Raises:
-        ValidationError: It is empty, or too long.
-    """
-    http = current_state().settings.http
-    if not text and not may_be_empty:
-        raise ValidationError("Must not be empty.")
-    if http.long_texts == "refuse" and len(text) > http.max_text_chars:
-        raise ValidationError(f"Must have at most {http.max_text_chars} characters; this has {len(text)}.")
-
-
-class TextSchema(Schema):
-    """A text to classify: exactly one of text and message."""
-
-    error_messages = {  # noqa: RUF012
-        "type": 'Must be an object, as in {"text": "…"}.',
-        "unknown": "Unknown field; there are text, spans and explain. /classify/batch takes texts.",
-    }
-    text = fields.String(
-        validate=check_text,
-        metadata={"description": "The text.", "example": "Thank you, that was kind of you.", **TEXT},
-    )
-    message = fields.String(
-        validate=check_text,
-        metadata={
-            "description": "Another name for text, from the service that this one replaces.",
-            "deprecated": True,
-            **TEXT,
-        },
-    )
-    spans = StrictBoolean(metadata={"description": "Also judge each sentence by itself."})
-    explain = StrictBoolean(metadata={"description": "Also say which words weighed how much."})
 
 
 class Score(fields.Float):
@@ -262,39 +205,6 @@ class VerdictSchema(Schema):
         return answer
 
 
-def check_count(texts: Sequence[object]) -> None:
-    """
-    Refuse a batch that is empty or too large.
-
-    Raises:
-        ValidationError: It is.
-    """
-    limit = current_state().settings.http.max_batch_texts
-    if not texts:
-        raise ValidationError("Must have at least one text.")
-    if len(texts) > limit:
-        raise ValidationError(f"Must have at most {limit} texts; this has {len(texts)}.")
-
-
-class BatchSchema(Schema):
-    """Texts to classify in one go."""
-
-    error_messages = {  # noqa: RUF012
-        "type": 'Must be an object, as in {"texts": ["…"]}.',
-        "unknown": "Unknown field; there is texts. /classify takes spans and explain.",
-    }
-    texts = fields.List(
-        # Checked one by one: what is wrong with one is answered in its place.
-        fields.Raw(
-            allow_none=True,
-            metadata={"description": "A text; in the place of anything else the answer has an error."},
-        ),
-        required=True,
-        validate=check_count,
-        metadata={"example": ["Thank you, that was kind of you.", "See you at the station."], **TEXTS},
-    )
-
-
 class ItemErrorSchema(Schema):
     """What stood in the way of one text of a batch."""
 
@@ -322,15 +232,3 @@ class BatchAnswerSchema(Schema):
         lambda _: current_record().request_id,
         metadata={"type": "string", "description": "As in X-Request-ID."},
     )
-
-
-class StatusSchema(Schema):
-    """How the service is."""
-
-    status = fields.String(required=True)
-    reason = fields.String(metadata={"description": "The code of what stands in the way."})
-
-
-def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what has no value."""
-    return {key: value for key, value in values.items() if value is not None}
