@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -12,6 +13,11 @@ from tests.support import fault_server
 from tests.support.fake import FakeClassifier
 from tests.support.fault_server import FaultServer
 from tests.support.paths import ROOT
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts background jobs with SIGINT ignored, and the commands that tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
