@@ -1,3 +1,4 @@
+import functools
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from content_moderator.app import create_app
+from content_moderator.classifiers.embedded.sentence_encoder import SentenceEncoder
 from content_moderator.config.settings import Settings
 from tests.support import fault_server
 from tests.support.fake import FakeClassifier
@@ -25,6 +27,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("MODERATOR_") or name in {"BEARER_TOKEN", "BEARER_TOKEN_FILE", "HOST", "PORT"}:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_sentence_encoder() -> Iterator[None]:
+    """Load the sentence encoder once for all applications of the run: nothing changes it after that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SentenceEncoder, "load", functools.cache(SentenceEncoder.load))
+        yield
 
 
 @pytest.fixture
