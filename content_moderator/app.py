@@ -1,4 +1,4 @@
-"""Builds the WSGI application: the one place where all parts meet."""
+"""Builds the WSGI application from all parts."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
@@ -33,14 +33,14 @@ from content_moderator.web.transport import TrustedProxies, install_transport
 
 
 class _NoSessions(SessionInterface):
-    """Callers are known by keys, never by cookies."""
+    """No sessions: callers are identified by keys, never by cookies."""
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
-        """Return the one session that nobody uses."""
+        """Return an empty session."""
         return _NO_SESSION
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Save nothing."""
+        """Do nothing."""
 
 
 _NO_SESSION: Final = NullSession()
@@ -52,12 +52,12 @@ class _App(Flask):
     session_interface = _NoSessions()
 
     def wsgi_app(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request; those that the fast path answers are never in progress for long."""
+        """Answer a request, and count it as in progress. The fast path is not counted: it takes no time."""
         with metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
             return super().wsgi_app(environ, start_response)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter:
-        """Return what matches a request, once: Flask asks again for a context in which nothing is matched."""
+        """Return the URL adapter of a request; Flask also calls this for a context without a request."""
         if request is None:
             return self._no_request
         environ = request.environ
@@ -77,7 +77,7 @@ class _App(Flask):
         return self.url_map.bind("")
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return *func*: no view is asynchronous, and Flask would ask for each at each request."""
+        """Return *func*: no view is asynchronous, and Flask would check that for each request."""
         return func
 
 

@@ -18,7 +18,8 @@ from tests.support.paths import ROOT
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts background jobs with SIGINT ignored, and the commands that tests start would inherit that.
+    # A shell starts background jobs with SIGINT ignored, and the commands that tests start would inherit
+    # that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,1 +1,1 @@
-"""Who may ask: API keys, and what they allow."""
+"""Authenticates callers and limits their rate."""

@@ -15,7 +15,7 @@ from content_moderator.domain.caller import Caller, Scope
 from content_moderator.domain.errors import AnswerableError, RateLimitedError
 
 LIMITED: Final[Scope] = "classify"
-"""The scope that is rate-limited: operators and their scrapers are not."""
+"""The only scope that is rate-limited; operators and their scrapers are not."""
 
 CountBy = Literal["tenant", "key", "address"]
 
@@ -26,13 +26,13 @@ _WITH_PORT: Final = re.compile(r"\[([^\]]+)\](?::[0-9]+)?|([^:]+):[0-9]+")
 @dataclass(slots=True)
 class Admission:
     """
-    What was decided about a request before it is answered.
+    The decision whether a request may be answered.
 
     Args:
         caller: The caller; None for anonymous callers.
-        account: What its texts are counted by; empty if they are not limited.
+        account: The name under which its texts are counted; empty if they are not limited.
         limits: The limits of that account.
-        limit_statuses: What is left of them.
+        limit_statuses: The remaining quota of each limit.
         refusal: Why the request must not be answered; None if it may.
     """
 
@@ -48,8 +48,8 @@ class AccessControl:
     Decides whether requests may be answered.
 
     Args:
-        authenticator: Knows callers.
-        limiter: Counts what they use.
+        authenticator: Identifies callers.
+        limiter: Counts their texts.
         limits_of: Returns a tenant's limits; None stands for anonymous callers.
         by: What to count by: tenant, key or address. Anonymous callers are counted by IP address.
     """
@@ -75,7 +75,8 @@ class AccessControl:
             environ: The WSGI environment.
             scope: What the caller wants to do.
         Returns:
-            The Admission, which says so if the caller is not known, may not do this, or has used its limit.
+            The Admission; its `refusal` is set if the caller is unknown, lacks the scope, or has reached its
+            limit.
         """
         admission = Admission()
         try:
@@ -90,15 +91,15 @@ class AccessControl:
 
     def charge(self, admission: Admission, texts: int, parts: int) -> None:
         """
-        Count the rest of a request, once its size is known: it was admitted as one text.
+        Count the other texts of a request: it was admitted as one text, before its body was read.
 
         Args:
             admission: Of the request.
             texts: How many texts it has.
-            parts: In how many parts they are scored, at least as many; counted up to what a limit allows at
-                once.
+            parts: The number of parts in which they are scored; counted up to the quota of the smallest
+                limit.
         Raises:
-            RateLimitedError: So much is not left.
+            RateLimitedError: The remaining quota is too small.
         """
         quota = min((limit.amount for limit in admission.limits), default=parts)
         cost = max(texts, min(parts, quota)) - 1
@@ -114,7 +115,7 @@ class AccessControl:
 
     def _account(self, caller: Caller | None, environ: Mapping[str, Any]) -> str:
         if caller is None or self._by == "address":
-            # No address is stored on a server as it is.
+            # IP addresses are personal data: the server stores only a digest.
             network = network_of(environ.get("REMOTE_ADDR", ""))
             return f"address:{hashlib.blake2b(network.encode(), digest_size=16).hexdigest()}"
         return f"tenant:{caller.tenant}" if self._by == "tenant" else f"key:{caller.key_id}"
@@ -122,10 +123,10 @@ class AccessControl:
 
 def network_of(address: str) -> str:
     """
-    Return what one customer of a provider has: an IPv4 address, or a network of IPv6 addresses.
+    Return the network that an internet provider gives to one customer: an IPv4 address, or an IPv6 /64.
 
     Args:
-        address: As a proxy tells it; some add the port, which is another for each connection.
+        address: As a proxy sends it. Some proxies add the port, which differs between connections.
     """
     if with_port := _WITH_PORT.fullmatch(address):
         address = with_port[1] or with_port[2]

@@ -10,7 +10,7 @@ from typing import Final
 from content_moderator.domain.caller import Scope
 
 PREFIX: Final = "cm"
-"""What every key begins with, so that scanners for leaked secrets can know it."""
+"""The beginning of every key, by which scanners for leaked secrets can find it."""
 
 _ID_BYTES: Final = 6
 _SECRET_BYTES: Final = 32
@@ -20,16 +20,16 @@ _FORM: Final = re.compile(rf"{PREFIX}_([0-9a-f]{{{2 * _ID_BYTES}}})_[0-9a-f]{{{2
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """
-    What is known of a key.
+    The record of an API key.
 
     Args:
         id: Its public part.
-        tenant: Whose it is.
-        sha256: Digest of the whole key, in hexadecimal digits. Of 256 random bits nobody finds the key by
-            trying, so a slow hash would cost each request and protect nothing.
-        scopes: What it allows.
+        tenant: The tenant that owns it.
+        sha256: Digest of the whole key, in hexadecimal digits. Nobody can guess 256 random bits, so a slow
+            hash would cost time for each request and protect nothing.
+        scopes: The scopes that it grants.
         created: The day, as YYYY-MM-DD.
-        revoked: Whether it is no longer good.
+        revoked: Whether it has been revoked.
     """
 
     id: str
@@ -41,18 +41,18 @@ class ApiKey:
 
 
 def make_key(tenant: str, scopes: Sequence[Scope], *, created: str) -> tuple[str, ApiKey]:
-    """Make a key: the key itself, which is kept nowhere, and what is kept of it."""
+    """Create a key. Return the key itself, which is not stored anywhere, and its record."""
     identity = secrets.token_hex(_ID_BYTES)
     key = f"{PREFIX}_{identity}_{secrets.token_hex(_SECRET_BYTES)}"
     return key, ApiKey(identity, tenant, digest_of(key), tuple(scopes), created)
 
 
 def digest_of(key: str) -> str:
-    """Return the digest that stands for a key."""
+    """Return the digest by which a key is stored."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def id_of(key: str) -> str | None:
-    """Read the public part of a key; None if it has not the form of one."""
+    """Return the public part of a key; None if the text does not have the form of a key."""
     match = _FORM.fullmatch(key)
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""The file of API keys, which holds no secret."""
+"""The file of API keys. It contains digests only."""
 
 import hmac
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ from content_moderator.domain.caller import SCOPES, Caller
 from content_moderator.domain.errors import ConfigurationError
 
 TENANT: Final = r"[!-~]{1,128}\Z"
-"""What tenants may be called, as keys, tokens and the file of tenants do; it stands in logs."""
+"""The permitted names of tenants, for API keys, tokens and the file of tenants. Names are logged."""
 
 _NO_DIGEST: Final = "0" * 64
 
 
 class ApiKeys:
     """
-    Knows callers by their keys.
+    Identifies callers by their API keys.
 
     Args:
-        keys: With different ids.
+        keys: The records; no two have the same id.
     """
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
@@ -34,9 +34,9 @@ class ApiKeys:
 
     def caller_of(self, presented: str) -> Caller | None:
         """
-        Tell whose key this is; None if it is nobody's, or revoked.
+        Return the caller with this key; None if it is unknown or revoked.
 
-        What is compared are digests, in a time that does not tell how much of them is right.
+        Digests are compared in constant time.
         """
         key = self.keys.get(id_of(presented) or "")
         right = hmac.compare_digest(digest_of(presented), key.sha256 if key else _NO_DIGEST)
@@ -45,20 +45,20 @@ class ApiKeys:
         return Caller(key.tenant, key.id, frozenset(key.scopes))
 
     def add(self, key: ApiKey) -> None:
-        """Take a new key on."""
+        """Add a new key."""
         self.keys[key.id] = key
 
     def revoke(self, identity: str) -> None:
         """
-        Let a key be good no longer; its record stays.
+        Revoke a key; its record is kept.
 
         Raises:
-            KeyError: There is none of that id.
+            KeyError: There is no key with this id.
         """
         self.keys[identity] = replace(self.keys[identity], revoked=True)
 
     def save(self, path: Path) -> None:
-        """Write the file, readable for its owner alone, in one step."""
+        """Replace the file atomically; only its owner can read it."""
         body = orjson.dumps(
             {"keys": [asdict(key) for key in self.keys.values()]},
             option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
@@ -72,7 +72,7 @@ class ApiKeys:
         Read the file.
 
         Raises:
-            ConfigurationError: It cannot be read, or is not one; the message names what is wrong.
+            ConfigurationError: The file cannot be read or is invalid; the message names the problem.
         """
         try:
             keys = _KeysSchema().load(orjson.loads(path.read_bytes()))["keys"]

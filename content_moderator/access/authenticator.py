@@ -25,11 +25,12 @@ _GOOGLE_PATHS: Final = "/v1alpha1/"
 
 class Authenticator:
     """
-    Lets callers in.
+    Identifies the caller of each request.
 
     Args:
-        keyring: Knows them by keys.
-        verifier: Knows them by tokens. Where there is neither, everybody is let in.
+        keyring: Identifies callers by API keys; None if keys are not accepted.
+        verifier: Identifies callers by tokens; None if tokens are not accepted. If both are None, all callers
+            are anonymous.
     """
 
     def __init__(self, keyring: ApiKeys | None = None, verifier: "TokenVerifier | None" = None) -> None:
@@ -38,16 +39,16 @@ class Authenticator:
 
     def authenticate(self, environ: Mapping[str, Any], scope: Scope) -> Caller | None:
         """
-        Return the caller of a request; None where no key is needed.
+        Return the caller of a request; None for anonymous callers.
 
         Args:
             environ: The WSGI environment.
             scope: What the caller wants to do.
         Raises:
-            CredentialsMissingError: There is neither key nor token.
-            CredentialsInvalidError: It is not good.
-            ScopeMissingError: It does not allow this.
-            IdentityProviderUnavailableError: Whether the token is good cannot be told.
+            CredentialsMissingError: The request has neither a key nor a token.
+            CredentialsInvalidError: The key or token is invalid.
+            ScopeMissingError: It lacks the scope.
+            IdentityProviderUnavailableError: The keys to verify the token with cannot be fetched.
         """
         if self._keyring is None and self._verifier is None:
             return None
@@ -71,10 +72,10 @@ class Authenticator:
 
 def build_authenticator(settings: AuthSettings) -> Authenticator:
     """
-    Make the gate that is set.
+    Build the authenticator that the settings describe.
 
     Raises:
-        ConfigurationError: Keys are required and not asked for, or something is missing or cannot be used.
+        ConfigurationError: Authentication is required but switched off, or a file or setting cannot be used.
     """
     if settings.mode == "none":
         if settings.required:
@@ -100,7 +101,7 @@ def _verifier(settings: AuthSettings) -> "TokenVerifier":
 
 
 def _is_key(bearer: str) -> bool:
-    """A token has dots in it, and no key has."""
+    """Return whether a credential is an API key; tokens contain dots, keys do not."""
     return bearer.startswith(f"{PREFIX}_") and "." not in bearer
 
 
@@ -110,7 +111,7 @@ def _bearer(environ: Mapping[str, Any]) -> str | None:
 
 
 def _key(environ: Mapping[str, Any]) -> str | None:
-    """Find a key in X-API-Key, or where Google's clients put theirs."""
+    """Return the key from X-API-Key, or from the query, where Google's clients put it."""
     if key := environ.get("HTTP_X_API_KEY", "").strip():
         return str(key)
     if environ["PATH_INFO"].startswith(_GOOGLE_PATHS):

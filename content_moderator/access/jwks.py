@@ -26,14 +26,14 @@ from content_moderator.net.urls import checked_url
 from content_moderator.observability import metrics
 
 MAX_BYTES: Final = 262_144
-"""Of a key set; those of large providers have a few thousand."""
+"""The size limit of a key set, in bytes; those of large providers have a few thousand."""
 
 MIN_RSA_BITS: Final = 2048
 
 MAX_STALE_SECONDS: Final = 86_400.0
-"""A key that could not be confirmed for so long may have been revoked."""
+"""How long known keys are used while the provider does not answer; after that they may have been revoked."""
 STUCK: Final = 10
-"""Time-outs after which a fetch is given up for lost."""
+"""The number of time-outs after which a running fetch is considered lost."""
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | PyJWK
 
@@ -41,17 +41,17 @@ _log = structlog.get_logger(__name__)
 
 
 class KeySource(Protocol):
-    """Knows public keys."""
+    """A source of public keys."""
 
     def key(self, kid: str | None, algorithm: str) -> PublicKey:
         """
         Return the key that a token names.
 
         Args:
-            kid: The key's id, as the token says.
-            algorithm: The token's, one of those that are allowed.
+            kid: The key id in the token.
+            algorithm: The algorithm of the token, one of those that are allowed.
         Raises:
-            CredentialsInvalidError: There is no such key.
+            CredentialsInvalidError: There is no key with this id and algorithm.
             IdentityProviderUnavailableError: The keys cannot be fetched.
         """
         ...
@@ -64,7 +64,7 @@ class FileKey:
     Args:
         path: A public key in PEM.
     Raises:
-        ConfigurationError: It is none, or of a kind that is not allowed.
+        ConfigurationError: The file has no public key, or one of a type that is not allowed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,18 +90,17 @@ class FileKey:
 
 class PublishedKeys:
     """
-    The keys that a provider publishes.
-
-    They are fetched by a thread of its own, for which nobody waits longer than a time-out: when a token names
-    a key that is not known, but not more often than every ``jwks_pause_seconds``, so that made-up names fetch
-    nothing; and, while the old ones go on being good, when they are older than ``jwks_max_age_seconds``.
+    The published key set of an identity provider. A separate thread fetches it: when a token names an unknown
+    key, but at most once every ``jwks_pause_seconds``, so that invented key ids cannot cause requests; and
+    when the keys are older than ``jwks_max_age_seconds``, while the old ones are still used. Requests wait
+    for a fetch no longer than the time-out.
 
     Args:
-        settings: Where they are, and how often they are fetched.
-        fetch: Gives the key set as JSON.
+        settings: The URL and the intervals.
+        fetch: Returns the key set as JSON.
         clock: Monotonic seconds.
     Raises:
-        ConfigurationError: The address cannot be used.
+        ConfigurationError: The URL cannot be used.
     """
 
     def __init__(
@@ -138,7 +137,7 @@ class PublishedKeys:
         if self._age() > MAX_STALE_SECONDS:
             return None
         fitting = [key for key in self._keys if key.algorithm_name == algorithm and kid in {None, key.key_id}]
-        # Which of several is meant, a token without an id does not say.
+        # A token without a key id is only unambiguous if there is one key.
         return fitting[0] if fitting and (kid is not None or len(fitting) == 1) else None
 
     def _age(self) -> float:
@@ -147,7 +146,7 @@ class PublishedKeys:
     def _refresh(self, *, wait: bool) -> None:
         with self._lock:
             waited = self._clock() - self._tried_at
-            # Looking up a name is not bounded, and can hold a thread for long.
+            # Name resolution has no time-out and can block a thread for long.
             if self._fetching is None or waited > STUCK * self._settings.timeout_seconds:
                 if waited < self._settings.jwks_pause_seconds:
                     return
@@ -155,7 +154,7 @@ class PublishedKeys:
                 self._fetching = threading.Event()
                 threading.Thread(target=self._renew, args=(self._fetching,), daemon=True).start()
             done = self._fetching
-            # However long it takes: who comes late waits for what is left, and not as long again.
+            # Requests that arrive during a fetch only wait for the rest of its time-out.
             left = self._tried_at + self._settings.timeout_seconds - self._clock()
         if wait and left > 0:
             done.wait(left)
@@ -165,7 +164,7 @@ class PublishedKeys:
             keys = read_keys(self._fetch())
         except Exception as error:  # noqa: BLE001  (a thread of its own: nobody else would hear of it)
             metrics.KEY_SET_FETCHES.labels("failed").inc()
-            # Without its words: they quote addresses and answers.
+            # The message is not logged, because it can quote URLs and replies.
             _log.warning("key_set_not_fetched", exception=type(error).__name__)
         else:
             metrics.KEY_SET_FETCHES.labels("ok").inc()
@@ -179,13 +178,11 @@ class PublishedKeys:
 
 def read_keys(body: bytes) -> list[PyJWK]:
     """
-    Read a key set.
-
-    A key that is not for signatures, of a kind that is not allowed, or not well formed is left out, and takes
-    nothing from the others. An empty set is one too: the provider has withdrawn all its keys.
+    Parse a key set. Keys that are not for signatures, are of a type that is not allowed, or are malformed are
+    skipped. An empty set is valid: the provider has withdrawn all keys.
 
     Raises:
-        ValueError: It is no key set.
+        ValueError: The document is not a key set.
     """
     values = orjson.loads(body)
     if not isinstance(values, dict) or not isinstance(values.get("keys"), list):
@@ -208,7 +205,7 @@ def _usable_keys(published: Sequence[object]) -> Iterator[PyJWK]:
 
 
 def _read_key(value: object) -> PyJWK | None:
-    """Read one key; None if it cannot be used."""
+    """Parse one key; return None if it cannot be used."""
     if not isinstance(value, dict) or not isinstance(value.get("kid"), str | None):
         return None
     try:
@@ -219,7 +216,7 @@ def _read_key(value: object) -> PyJWK | None:
 
 
 def algorithm_of(key: object) -> str | None:
-    """Return for which algorithm a public key is good; None if it is for none that is allowed."""
+    """Return the algorithm for which a public key can be used; None if no allowed one."""
     if isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
         return "RS256"
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):

@@ -21,14 +21,12 @@ _ID_DIGITS: Final = 12
 
 class TokenVerifier:
     """
-    Knows callers by tokens.
-
-    What is checked: an algorithm of those that are set, the signature by a key of ours and never by one that
-    the token brings along, expiry, issuer, audience, and not-before where it is said.
+    Identifies callers by tokens. It checks the algorithm, the signature (never with a key from the token),
+    the expiry, the issuer, the audience, and not-before if the token has it.
 
     Args:
-        settings: What a token must be.
-        keys: By what signatures are checked.
+        settings: The requirements for tokens.
+        keys: The keys to verify signatures with.
 
     Source:
         RFC 8725, "JSON Web Token Best Current Practices" (2020).
@@ -41,10 +39,10 @@ class TokenVerifier:
 
     def caller_of(self, token: str) -> Caller:
         """
-        Tell whose token this is.
+        Return the caller with this token.
 
         Raises:
-            CredentialsInvalidError: It is not good, for whatever reason.
+            CredentialsInvalidError: The token is invalid, for any reason.
             IdentityProviderUnavailableError: The keys cannot be fetched.
         """
         if len(token) > MAX_CHARS:
@@ -79,10 +77,10 @@ class TokenVerifier:
 
 def build_verifier(settings: TokenSettings) -> TokenVerifier:
     """
-    Make what knows callers by tokens.
+    Build the token verifier that the settings describe.
 
     Raises:
-        ConfigurationError: Something that it needs is missing or cannot be used.
+        ConfigurationError: A required setting is missing or cannot be used.
     """
     for name in ("issuer", "audience"):
         if getattr(settings, name) is None:
@@ -102,7 +100,7 @@ def build_verifier(settings: TokenSettings) -> TokenVerifier:
 
 
 def _names(claim: object) -> set[str]:
-    """Read scopes, which are words in a text (RFC 8693), or a list of them."""
+    """Return the scopes: a string of words (RFC 8693), or a list."""
     if isinstance(claim, str):
         return set(claim.split())
     return {each for each in claim if isinstance(each, str)} if isinstance(claim, list) else set()

@@ -1,4 +1,4 @@
-"""Rate limits: how many texts a tenant, key or address may send in a time."""
+"""Rate limits: how many texts a tenant, key or address may send in a period."""
 
 import math
 import threading
@@ -23,26 +23,26 @@ from content_moderator.observability import metrics
 PREFIX: Final = "content-moderator:limit"
 
 WAIT_SECONDS: Final = 2.0
-"""For a connection to the server, when a burst has taken all of them."""
+"""How long a request waits for a connection to the server if all are in use."""
 
 NO_CONNECTION: Final = "No connection available"
-"""What redis-py says, without an error class of its own, when none came free in time."""
+"""The message of redis-py, which has no error class for it, when no connection became free in time."""
 
 MAX_KEPT: Final = 10_000
-"""Accounts whose last count is kept for the time when the server is away."""
+"""The number of accounts whose last count is kept for server failures."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
     """
-    What is left of a limit.
+    The remaining quota of a limit.
 
     Args:
-        name: As ``per-minute``.
-        quota: Texts, or requests without any, in each window.
+        name: Such as ``per-minute``.
+        quota: Texts, or requests without texts, in each window.
         window_seconds: Length of the window.
-        remaining: Of the quota.
-        reset_seconds: Until there is more.
+        remaining: What is left of the quota.
+        reset_seconds: Time until the quota grows again.
     """
 
     name: str
@@ -53,14 +53,14 @@ class LimitStatus:
 
 
 class _Said(NamedTuple):
-    """How much of a limit a server said was taken, and until when that counts, on the limiter's clock."""
+    """The used quota of a limit according to the server, and when it expires on the limiter's clock."""
 
     taken: int
     until: float
 
 
 class _Taken(NamedTuple):
-    """What is left of each limit, and the one that had not so much left."""
+    """The remaining quota of each limit, and the limit that was exceeded, if any."""
 
     limit_statuses: list[LimitStatus]
     refused: LimitStatus | None
@@ -68,10 +68,10 @@ class _Taken(NamedTuple):
 
 def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
     """
-    Read limits as ``10/second; 600/minute``; None is none.
+    Parse limits such as ``10/second; 600/minute``; None means no limits.
 
     Raises:
-        ConfigurationError: It is something else; the message names *key*.
+        ConfigurationError: The text is no list of limits; the message names *key*.
     """
     if text is None:
         return ()
@@ -81,22 +81,21 @@ def parse_limits(text: str | None, key: str) -> tuple[RateLimitItem, ...]:
         raise ConfigurationError(f"{key}: must be like 600/minute, or 10/second; 20000/day") from error
     if not all(limit.amount > 0 and limit.get_expiry() > 0 for limit in found):
         raise ConfigurationError(f"{key}: must be more than 0")
-    # They are counted in this order: a caller that is too fast must not use up its limit of the day. A limit
-    # that is listed twice would be counted twice.
+    # They are counted in this order, so that requests that are too fast do not count towards the limit of the
+    # day. A limit that is listed twice would be counted twice.
     return tuple(sorted(set(found), key=lambda limit: (limit.get_expiry(), limit.amount)))
 
 
 class RateLimiter:
     """
-    Counts in sliding windows what each takes, on a server that workers and machines share, or here.
-
-    While the server is away each worker counts by itself, from what the server last said was used: of
-    what is left each worker allows that much, and nobody is refused for the outage.
+    Counts the texts of each account in sliding windows, on a server that workers and machines share, or in
+    this process. If the server fails, each worker counts on from the last known numbers, and no request is
+    refused because of the failure.
 
     Args:
-        shared: The server's storage; None counts here alone.
+        shared: The storage on the server; None to count in this process only.
         drop_connections: Closes all connections to the server.
-        pause_seconds: For which a server that failed is left alone.
+        pause_seconds: How long a server that failed is not used.
         clock: Monotonic seconds.
 
     Source:
@@ -121,10 +120,10 @@ class RateLimiter:
 
     def take(self, who: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[LimitStatus]:
         """
-        Take *cost* from each of the limits of *who*, and tell what is left.
+        Use up *cost* of each limit of *who*, and return what remains.
 
         Raises:
-            RateLimitedError: One of them has not so much left.
+            RateLimitedError: The remaining quota of a limit is too small.
         """
         if not limits:
             return []
@@ -143,22 +142,22 @@ class RateLimiter:
         except Exception as error:  # noqa: BLE001  (a server that answers nonsense makes the library raise anything)
             metrics.LIMIT_STORAGE_FAILURES.inc()
             cause = error.__cause__ or error
-            # That we have no connection left says nothing about the server.
+            # If all connections are in use, the server itself may be healthy.
             if NO_CONNECTION not in str(cause):
-                # What is left on them would be taken for the next answer.
+                # Unread bytes on a connection would be taken for the next reply.
                 self._drop_connections()
                 self._breaker.record_failure(type(cause).__name__)
             return None
         self._breaker.record_success()
         if taken.refused is not None and taken.refused.remaining >= cost:
-            # It refuses, and says that there is enough: an answer of another shape, or a window that moved.
+            # The server refused although the quota suffices: the window has moved, or the reply is malformed.
             metrics.LIMIT_STORAGE_FAILURES.inc()
             return None
         self._keep(who, limits, taken.limit_statuses)
         return taken
 
     def _keep(self, who: str, limits: Sequence[RateLimitItem], limit_statuses: Sequence[LimitStatus]) -> None:
-        """Keep what the server says, for the time when it says nothing."""
+        """Store the counts of the server, to be used if it fails."""
         now = self._clock()
         with self._lock:
             for limit, allowance in zip(limits, limit_statuses, strict=True):
@@ -171,7 +170,7 @@ class RateLimiter:
     def _take_here(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
         with self._lock:
             if self._local is None:
-                # Not before it is needed: it comes with a thread.
+                # Created on first use, because it starts a thread.
                 self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
             for limit in limits:
                 said = self._last_said.pop((who, limit), None)
@@ -184,10 +183,10 @@ class RateLimiter:
 
 def build_rate_limiter(settings: LimitsSettings, password: Secret | None) -> RateLimiter:
     """
-    Make the limiter that is set.
+    Build the rate limiter that the settings describe.
 
     Raises:
-        ConfigurationError: Its server cannot be used.
+        ConfigurationError: The server cannot be used.
     """
     if settings.url is None:
         return RateLimiter()
@@ -200,7 +199,7 @@ def build_rate_limiter(settings: LimitsSettings, password: Secret | None) -> Rat
         max_connections=settings.max_connections,
         password=password,
         password_name="LIMITS_PASSWORD",  # noqa: S106  (where it belongs)
-        # A burst is no reason to count alone: each waits for its turn.
+        # In a burst, requests wait for a connection: counting alone would admit too many.
         wait_seconds=WAIT_SECONDS,
     )
     storage = RedisStorage(settings.url, connection_pool=pool, key_prefix=PREFIX, wrap_exceptions=True)

@@ -25,12 +25,12 @@ _NAME: Final = r"[A-Za-z0-9_.-]{1,64}\Z"
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """
-    One of those who ask.
+    A customer of the service.
 
     Args:
-        policy: Decides about its texts.
-        limits: What it may take in a time.
-        separate_cache: Whether it shares the cache with nobody.
+        policy: The policy for its texts.
+        limits: Its rate limits.
+        separate_cache: Whether it has a cache of its own.
     """
 
     policy: Policy
@@ -41,12 +41,12 @@ class Tenant:
 @dataclass(frozen=True, slots=True)
 class Tenants:
     """
-    Those who ask, by name.
+    The tenants by name.
 
     Args:
         default: For tenants without an entry, and for anonymous callers.
-        named: Those who have.
-        source: The file that says so, as it is.
+        named: Tenants with an entry in the file.
+        source: The content of the file.
     """
 
     default: Tenant
@@ -54,12 +54,12 @@ class Tenants:
     source: str = ""
 
     def of(self, name: str | None) -> Tenant:
-        """Return what holds for the tenant called *name*."""
+        """Return the tenant called *name*."""
         return self.named.get(name or "", self.default)
 
     @property
     def with_separate_cache(self) -> frozenset[str]:
-        """Return the tenants that share the cache with nobody."""
+        """Return the names of the tenants with a cache of their own."""
         return frozenset(name for name, tenant in self.named.items() if tenant.separate_cache)
 
     def policies(self) -> dict[str, Policy]:
@@ -69,10 +69,10 @@ class Tenants:
 
 def load_tenants(settings: Settings) -> Tenants:
     """
-    Read the file that the settings name, if they do.
+    Read the file of tenants, if the settings name one.
 
     Raises:
-        ConfigurationError: It cannot be used; one line that names the key.
+        ConfigurationError: The file is invalid; one line names the key.
     """
     if settings.tenants.file is None:
         return Tenants(_default(settings))

@@ -1,4 +1,4 @@
-"""The answer cache: exact answers and near copies, in this process and on a server that others share."""
+"""The answer cache: exact answers and near copies, in this process and on a server that processes share."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,19 +14,19 @@ from content_moderator.domain.classification import CacheOutcome, Classification
 from content_moderator.domain.label import Label
 
 if TYPE_CHECKING:
-    # An extra: imported where the settings ask for it.
+    # Needs the extra "redis", so it is imported only if the settings name a server.
     from content_moderator.cache.redis_store import RedisStore
 
 
 class AnswerCache:
     """
-    The answers of one classifier.
+    Stores the answers of one classifier.
 
     Args:
-        settings: How much is stored in this process, and for how long.
-        identity: The classifier whose answers are stored; those of others are not.
-        near: Near copies; None where they are not looked for.
-        shared: What other processes remember too; None if there is nothing.
+        settings: The limits of the store in this process.
+        identity: The only classifier whose answers are stored.
+        near: Finds near copies; None to find exact copies only.
+        shared: The store on a server; None if there is no server.
         clock: Monotonic seconds.
     """
 
@@ -58,7 +58,7 @@ class AnswerCache:
         return self._exact.get(self._keys.key(text))
 
     def answer(self, entry: Entry) -> Classification:
-        """Make the answer of an entry."""
+        """Return the classification that an entry stores."""
         outcome = CacheOutcome("exact", 0, self._exact.age(entry))
         return Classification(unpack(entry.scores), self._identity, outcome)
 
@@ -67,15 +67,15 @@ class AnswerCache:
         return self._exact.age(entry)
 
     def attach(self, text: str, entry: Entry, response: object, size: int) -> None:
-        """Keep with the entry of a cleaned text what was made of it; see `AnswerStore.attach`."""
+        """Store the rendered response of a cleaned text; see `AnswerStore.attach`."""
         self._exact.attach(self._keys.key(text), entry, response, size)
 
     def get_shared(self, texts: Sequence[str]) -> tuple[dict[str, Classification], list[str]]:
         """
-        Return the answers that other processes have had.
+        Look up answers on the shared server.
 
         Returns:
-            The answers by text, and the texts that others wait for us to answer: see `release`.
+            The answers by text, and the texts for which this process has taken a lease; see `release`.
         """
         if self._shared is None:
             return {}, []
@@ -88,7 +88,7 @@ class AnswerCache:
         return answers, [texts[place] for place in found.leased]
 
     def get_near_copy(self, text: str) -> Classification | None:
-        """Return the answer about a near copy of a cleaned text, if the guard lets it pass."""
+        """Return the answer about a near copy of a cleaned text, if the guard allows it."""
         if self._near is None:
             return None
         lookup = Lookup("similar")
@@ -99,7 +99,7 @@ class AnswerCache:
         match = self._near.find(folded)
         entry = self._exact.get(match.key) if match else None
         if match is not None and entry is None:
-            # It went while its text was being filed.
+            # It was evicted while its text was added to the index.
             self._near.remove(match.key)
         if match is None or entry is None:
             lookup.end("miss")
@@ -110,9 +110,9 @@ class AnswerCache:
 
     def put(self, answers: Iterable[tuple[str, Classification]]) -> set[str]:
         """
-        Remember fresh answers about cleaned texts, here and for others; tell which.
+        Store fresh answers about cleaned texts, here and on the shared server; return those that were stored.
 
-        Only fresh answers of the classifier itself: neither a stand-in's nor a cached one.
+        Answers of a stand-in and answers from the cache are not stored.
         """
         fresh = {
             text: answer
@@ -130,7 +130,7 @@ class AnswerCache:
         return set(fresh)
 
     def release(self, texts: Sequence[str]) -> None:
-        """Tell others not to wait for us to answer *texts*."""
+        """Release the leases of *texts*, so that other processes stop waiting for their answers."""
         if self._shared is not None and texts:
             self._shared.release(texts)
 
@@ -161,7 +161,7 @@ class AnswerCache:
         key = self._keys.key(text)
         size = ENTRY_BYTES + (self._near.size(folded) if self._near is not None and folded else 0)
         entry = Entry(pack(scores), self._clock() - age_seconds, size)
-        # Not the other way round: what is put may have to go at once, and its text with it.
+        # In this order: the new entry can be evicted at once, and then its text must be removed as well.
         kept = self._exact.put(key, entry)
         if kept and self._near is not None and folded:
             self._near.add(key, folded)
@@ -172,4 +172,4 @@ class AnswerCache:
 
 
 def _nothing(_key: bytes) -> None:
-    """There is nothing else to forget."""
+    """Do nothing: there is no index to update."""

@@ -1,4 +1,4 @@
-"""Encrypts what is stored on a server that others can reach."""
+"""Encrypts the records of the shared cache."""
 
 import hashlib
 import os
@@ -11,11 +11,11 @@ _NONCE_BYTES: Final = 12
 
 
 class DecryptionError(Exception):
-    """What was stored has been changed, or was encrypted with another secret."""
+    """A record was changed, or was encrypted with another secret."""
 
 
 class Encryption(Protocol):
-    """Encrypts what is stored, and decrypts it again."""
+    """Encrypts and decrypts records."""
 
     def encrypt(self, data: bytes, name: bytes) -> bytes:
         """Encrypt *data*, which will be stored under *name*."""
@@ -23,22 +23,23 @@ class Encryption(Protocol):
 
     def decrypt(self, stored: bytes, name: bytes) -> bytes:
         """
-        Decrypt what was stored under *name*.
+        Decrypt the record stored under *name*.
 
         Raises:
-            BrokenSealError: It is not what was encrypted for this name.
+            DecryptionError: The data was not encrypted for this name.
         """
         ...
 
 
 class AesGcmEncryption:
     """
-    Encrypts and signs: nobody without the secret reads a text, or slips an answer in or under another name.
+    Encrypts and authenticates records: without the secret nobody can read a text, insert an answer, or move
+    it to another name.
 
     Args:
-        secret: What all who share the server have in common.
+        secret: The secret that all processes with the same server share.
     Source:
-        AES-256-GCM, NIST SP 800-38D; a random nonce of 96 bits is good for 2**32 values under one secret.
+        AES-256-GCM, NIST SP 800-38D; with random nonces of 96 bits, one secret can encrypt 2**32 values.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -58,12 +59,12 @@ class AesGcmEncryption:
 
 
 class NoEncryption:
-    """Leaves what is stored as it is: fit for scores, not for texts."""
+    """Stores records unencrypted; for scores only, not for texts."""
 
     def encrypt(self, data: bytes, name: bytes) -> bytes:
         """Return *data*."""
         return data
 
     def decrypt(self, stored: bytes, name: bytes) -> bytes:
-        """Return what was stored."""
+        """Return *data*."""
         return stored

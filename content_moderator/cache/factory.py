@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from content_moderator.cache.redis_client import RedisClient
 
 SHARED: Final = ""
-"""The owner of the cache of all callers that have none of their own."""
+"""The owner of the cache that all callers without a separate cache share."""
 
 _log = structlog.get_logger(__name__)
 
 
 class AnswerCaches:
     """
-    The answer caches of one classifier; they have nothing in common with each other.
+    The answer caches of one classifier. No answer moves from one to another.
 
     Args:
         settings: The settings of the service.

@@ -12,15 +12,15 @@ KEY_BYTES: Final = 20
 
 class KeyMaker:
     """
-    Makes keys that separate everything that changes an answer.
+    Makes keys that differ if anything differs that can change an answer.
 
-    That is the text, the classifier, its model and revision, and how texts are cleaned. Each part is hashed
-    with its length before it, so that no two sets of parts run together into the same bytes.
+    These are the text, the classifier, its model and revision, and the version of text cleaning. Each part is
+    hashed together with its length, so that different parts never give the same bytes.
 
     Args:
         identity: The classifier whose answers are stored.
-        owner: To whom alone they belong; empty if they are for everybody.
-        secret: Makes keys that nobody else can make: nobody who sees one can try texts until one fits.
+        owner: The tenant with a separate cache; empty for the common cache.
+        secret: Key of the hash: without it nobody can find the text of a key by guessing.
     """
 
     def __init__(self, identity: ClassifierIdentity, *, owner: str = "", secret: bytes = b"") -> None:
@@ -37,7 +37,7 @@ class KeyMaker:
             self._hasher.update(_prefixed(part))
 
     def key(self, *parts: str) -> bytes:
-        """Return the key of a cleaned text, or of what else *parts* name."""
+        """Return the key of a cleaned text, or of other *parts*."""
         hasher = self._hasher.copy()
         for part in parts:
             hasher.update(_prefixed(part))

@@ -15,8 +15,8 @@ RESULTS: Final[dict[Layer, tuple[Result, ...]]] = {
     "shared_similar": ("hit", "miss", "refused"),
 }
 """
-What may come of a look-up in each layer: ``refused`` by the guard; ``skipped`` where the caller asked for a
-fresh answer, or the text is not fit to be compared.
+The results of a look-up, by layer. ``refused``: by the guard. ``skipped``: the caller asked for a fresh
+answer, or the text cannot be compared.
 """
 
 LOOKUPS: Final = {
@@ -28,7 +28,7 @@ SECONDS: Final = {layer: metrics.CACHE_LOOKUP_SECONDS.labels(layer) for layer in
 
 
 class Lookup:
-    """One look-up, which begins now."""
+    """Measures one look-up, from now on."""
 
     __slots__ = ("_layer", "_started")
 
@@ -37,6 +37,6 @@ class Lookup:
         self._started = time.perf_counter()
 
     def end(self, result: Result) -> None:
-        """Record what came of it."""
+        """Record the result."""
         LOOKUPS[self._layer, result].inc()
         SECONDS[self._layer].observe(time.perf_counter() - self._started)

@@ -1,4 +1,4 @@
-"""The records that are stored on a server which others can write to as well."""
+"""Encodes the records of the shared cache, and checks them: others may be able to write to the server."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,21 +9,21 @@ from content_moderator.domain.classification import is_probability
 from content_moderator.domain.label import Label
 
 VERSION: Final = 1
-"""Of the form of a record: another is not read."""
+"""Version of the record format; records of other versions are not read."""
 
 MAX_BYTES: Final = 65_536
-"""Longer values are not ours."""
+"""The largest size of a record, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """
-    An answer about one text.
+    The answer about one text.
 
     Args:
-        scores: Of the nine labels.
-        answered_at: When a classifier gave them, in seconds since 1970.
-        text: The folded text, for look-ups by similarity; None where texts must not be stored.
+        scores: The scores of the nine labels.
+        answered_at: Time of the answer, in seconds since 1970.
+        text: The folded text, to find near copies; None if texts must not be stored.
     """
 
     scores: dict[Label, float]
@@ -32,7 +32,7 @@ class Record:
 
 
 def write_record(record: Record) -> bytes:
-    """Write a record as JSON."""
+    """Encode a record as JSON."""
     value: dict[str, Any] = {
         "v": VERSION,
         "at": record.answered_at,
@@ -45,10 +45,10 @@ def write_record(record: Record) -> bytes:
 
 def read_record(data: bytes) -> Record:
     """
-    Read what `write_record` wrote.
+    Decode a record; see `write_record`.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: The data is not a valid record.
     """
     value = orjson.loads(data)
     if not isinstance(value, dict) or value.get("v") != VERSION:

@@ -1,8 +1,8 @@
 """
 The client of a Valkey or Redis server that may be slow, absent, full or broken.
 
-Each exchange is one round trip, with a tight time-out and without a second try. After a failure nothing is
-asked for a while, then one exchange tries whether the server is back.
+Each exchange is one round trip with a short time-out and without retries. After a failure the server is not
+used for a while; then one exchange tries again.
 """
 
 import time
@@ -19,13 +19,13 @@ from content_moderator.net.redis_pool import connection_pool
 from content_moderator.observability import metrics
 
 FAILURES: Final = ("timeout", "unavailable", "malformed", "busy", "full", "refused", "poisoned")
-"""Why an exchange failed, or a value could not be used."""
+"""The reasons of failed exchanges and unusable values."""
 
 _log = structlog.get_logger(__name__)
 
 
 class _UnfitReplyError(Exception):
-    """The server answers what the script does not give."""
+    """The reply does not have the form of the script's results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Script:
     A script that the server runs.
 
     Args:
-        source: In Lua.
-        fits: Returns whether a reply is one that the script gives for so many keys.
+        source: The Lua source.
+        fits: Returns whether a reply has the form of the script's result for this number of keys.
     """
 
     source: str
@@ -47,11 +47,11 @@ class RedisClient:
     Runs scripts on the server, if it is available.
 
     Args:
-        settings: Where it is, and how patient we are.
-        password: Its password.
+        settings: The URL and the time-outs.
+        password: The password of the server.
         clock: Monotonic seconds.
     Raises:
-        ConfigurationError: The URL is not one of a server.
+        ConfigurationError: The URL is invalid.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RedisClient:
         self._breaker = FirstFailureBreaker("shared_cache", pause_seconds=settings.pause_seconds, clock=clock)
         for reason in FAILURES:
             metrics.SHARED_FAILURES.labels(reason)
-        # redis-py has no types that fit both its kinds of client.
+        # redis-py has no types that fit its synchronous and its asynchronous client.
         self._client: Any = redis.Redis(
             connection_pool=connection_pool(
                 settings.url or "",
@@ -78,11 +78,11 @@ class RedisClient:
 
     def run(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any] | None:
         """
-        Run a script once for each of *calls*, its keys and its arguments, in one round trip.
+        Run a script once for each of *calls*, pairs of keys and arguments, in one round trip.
 
         Returns:
-            What it gave for each; None for one that the server refused, and for all if it is away, or
-            answers what the script does not give.
+            The result of each call; None for a call that the server refused, and for all calls if the server
+            is unavailable or a reply is malformed.
         """
 
         def exchange() -> list[Any]:
@@ -100,7 +100,7 @@ class RedisClient:
         self._guarded(lambda: self._client.delete(*keys))
 
     def _guarded(self, exchange: Callable[[], Any]) -> Any:
-        """Make an exchange; return None if the server is away."""
+        """Run an exchange; return None if the server is unavailable."""
         if not self._breaker.allows_call():
             return None
         try:
@@ -112,7 +112,7 @@ class RedisClient:
         except (redis.exceptions.ConnectionError, OSError):
             self._fail("unavailable")
         except Exception as error:  # noqa: BLE001  (of broken replies redis-py makes any: TypeError, IndexError, ...)
-            # What is left on the connection would be taken for the next reply.
+            # Unread bytes on the connection would be taken for the next reply.
             self._client.connection_pool.disconnect()
             _log.warning("shared_cache_unfit_reply", exception=type(error).__name__)
             self._fail("malformed")
@@ -125,7 +125,7 @@ class RedisClient:
         found = self._exchange(script, calls)
         lost = [place for place, each in enumerate(found) if isinstance(each, redis.exceptions.NoScriptError)]
         if lost:
-            # The server was restarted; from now on it has the script.
+            # The server was restarted and has forgotten the script; this loads it.
             self._client.script_load(script.source)
             again = self._exchange(script, [calls[place] for place in lost])
             for place, each in zip(lost, again, strict=True):
@@ -133,12 +133,12 @@ class RedisClient:
         return found
 
     def _exchange(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
-        # Not called through a pipeline: that would ask first whether the server has the script.
+        # Not as a part of a pipeline, which would first ask whether the server has the script.
         registered = self._client.register_script(script.source)
         pipeline = self._client.pipeline(transaction=False)
         for keys, rest in calls:
             pipeline.evalsha(registered.sha, len(keys), *keys, *rest)
-        # What concerns the connection (a server that still loads, a password refused) is raised all the same.
+        # Errors of the connection (the server is loading, the password is wrong) are raised anyway.
         found: list[Any] = pipeline.execute(raise_on_error=False)
         return found
 

@@ -1,4 +1,4 @@
-"""The shared cache: answers, and texts for near copies, on a server that workers and machines share."""
+"""The shared cache: answers and texts of near copies, on a server that workers and machines share."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +21,13 @@ from content_moderator.domain.label import Label
 from content_moderator.observability import metrics
 
 PREFIX: Final = f"content-moderator:{records.VERSION}:".encode()
-"""Versions of the service that write other records use other keys: they can share a server."""
+"""
+Part of every key. Versions of the service with different records use different keys, so they can share a
+server.
+"""
 
 MAX_NAMES: Final = 32
-"""Texts that a segment leads to at most, and texts that one look-up compares at most."""
+"""The largest number of texts for each segment, and of texts that one look-up compares."""
 
 _RECORD, _LEASE, _SEGMENT = (PREFIX + kind for kind in (b"r:", b"l:", b"s:"))
 
@@ -33,7 +36,7 @@ def _all_bytes(reply: Any) -> bool:
     return isinstance(reply, list) and all(isinstance(each, bytes) for each in reply)
 
 
-# Each text has two keys, of its record and of its lease.
+# Each text has two keys: one for its record and one for its lease.
 _LOOK_UP = Script(LOOK_UP, lambda reply, keys: _all_bytes(reply) and 2 * len(reply) == keys)
 _FILE = Script(FILE, lambda reply, _: isinstance(reply, int))
 _FIND = Script(FIND, lambda reply, _: _all_bytes(reply) and len(reply) % 2 == 0)
@@ -46,11 +49,11 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Found:
     """
-    What the server knows of some texts.
+    The result of a look-up on the server.
 
     Args:
         records: For each text its record, or None.
-        leased: Texts that others wait for us to answer: their numbers.
+        leased: Indexes of the texts for which this process has taken a lease.
     """
 
     records: list[Record | None]
@@ -61,13 +64,13 @@ class RedisStore:
     """
     Answers that several processes share; every failure of the server is a miss.
 
-    Texts are stored only sealed: without a secret there are scores under hashed keys and nothing else.
+    Texts are only stored encrypted. Without a secret, only scores are stored, under hashed keys.
 
     Args:
-        settings: Of the service.
-        identity: Whose answers are shared.
-        server: Where they are.
-        owner: With whom alone they are shared; empty if with everybody.
+        settings: The settings of the service.
+        identity: The classifier whose answers are stored.
+        server: The client of the server.
+        owner: The tenant with a separate cache; empty for the common cache.
         clock: Monotonic seconds.
         sleep: Waits some seconds.
         wall_clock: Seconds since 1970.
@@ -98,10 +101,9 @@ class RedisStore:
 
     def get(self, texts: Sequence[str]) -> Found:
         """
-        Look up cleaned texts, in one round trip if nobody else asks about them just now.
+        Look up cleaned texts, in one round trip unless other processes hold leases.
 
-        While another process asks the classifier about one of them, wait for its answer for
-        ``lease_seconds``.
+        If another process has a lease of a text, wait up to ``lease_seconds`` for its answer.
         """
         lookup = Lookup("shared_exact")
         found = self._get(texts)
@@ -110,7 +112,7 @@ class RedisStore:
         return found
 
     def put(self, answers: Sequence[tuple[str, Record]]) -> None:
-        """Store the answers about cleaned texts, and let others go on who wait for them."""
+        """Store the answers about cleaned texts, and release their leases."""
         milliseconds = int(self._cache.exact.ttl_seconds * 1000)
         calls = []
         for text, record in answers:
@@ -122,11 +124,11 @@ class RedisStore:
         self._server.run(_FILE, calls)
 
     def release(self, texts: Sequence[str]) -> None:
-        """Let others ask about *texts*: there is no answer to share."""
+        """Release the leases of *texts* without storing answers."""
         self._server.delete([_LEASE + self._keys.key(text) for text in texts])
 
     def find(self, folded: str) -> list[tuple[bytes, Record]]:
-        """Find texts that may be near to a folded one, in one round trip; each has its text."""
+        """Return the records of texts that may be near copies of a folded text, in one round trip."""
         keys = self._places(folded)
         arguments = [KEY_BYTES, _RECORD, MAX_NAMES, records.MAX_BYTES]
         [found] = (self._server.run(_FIND, [(keys, arguments)]) if keys else None) or [None]
@@ -141,7 +143,7 @@ class RedisStore:
         return max(0.0, self._wall_clock() - record.answered_at)
 
     def record_of(self, scores: Mapping[Label, float], folded: str | None) -> Record:
-        """Make the record of an answer that has just come."""
+        """Return the record of a fresh answer."""
         return Record(dict(scores), self._wall_clock(), folded if self.keeps_texts else None)
 
     def _get(self, texts: Sequence[str]) -> Found:
@@ -195,7 +197,7 @@ class RedisStore:
         ]
 
     def _places(self, folded: str) -> list[bytes]:
-        """Return the keys under which the segments of a near text may be filed."""
+        """Return the keys that the segments of a near copy can have."""
         return [
             self._place(number, folded[begin : begin + length])
             for number, first, behind, length in places(len(folded), self._nearness)

@@ -12,7 +12,7 @@ from content_moderator.domain.label import Label
 from content_moderator.observability import metrics
 
 ENTRY_BYTES: Final = 400
-"""What an entry takes without a text for look-ups by similarity: measured by ``benchmarks.cache``."""
+"""Bytes that an entry needs, without the text for near copies; measured by ``benchmarks.cache``."""
 
 _SCORES: Final = struct.Struct(f"<{len(Label)}d")
 _LABELS: Final = tuple(Label)
@@ -20,15 +20,15 @@ _LABELS: Final = tuple(Label)
 
 class Entry:
     """
-    The scores of one text.
+    The stored scores of one text.
 
     Args:
-        scores: As `pack` makes them: nine numbers in an object each would take six times the room.
-        stored_at: When the classifier gave them, in monotonic seconds.
-        size: Bytes that it takes, with all that is kept for it.
+        scores: The result of `pack`; nine float objects would need six times as much memory.
+        stored_at: Time of the classifier's answer, in monotonic seconds.
+        size: Bytes of the entry, including the text and the rendered response.
 
     Attributes:
-        response: What `AnswerStore.attach` was given.
+        response: The rendered response; see `AnswerStore.attach`.
     """
 
     __slots__ = ("response", "scores", "size", "stored_at")
@@ -41,22 +41,22 @@ class Entry:
 
 
 def pack(scores: Mapping[Label, float]) -> bytes:
-    """Write scores so that `unpack` gives the same to the last bit."""
+    """Encode scores; `unpack` returns exactly the same values."""
     return _SCORES.pack(*(scores[label] for label in _LABELS))
 
 
 def unpack(scores: bytes) -> dict[Label, float]:
-    """Read what `pack` wrote."""
+    """Decode scores; see `pack`."""
     return dict(zip(_LABELS, _SCORES.unpack(scores), strict=True))
 
 
 class AnswerStore:
     """
-    Entries by key, bounded in number, bytes and age; safe to use from several threads.
+    Stores entries by key, bounded in number, bytes and age; safe to use from several threads.
 
     Args:
         settings: The bounds.
-        on_drop: Told the key of each entry that goes.
+        on_drop: Called with the key of each entry that is removed.
         clock: Monotonic seconds.
     """
 
@@ -80,11 +80,11 @@ class AnswerStore:
 
     @property
     def size(self) -> int:
-        """Bytes that all entries take."""
+        """The size of all entries, in bytes."""
         return self._bytes
 
     def get(self, key: bytes) -> Entry | None:
-        """Return the entry of *key*, unless it is too old; it counts as used."""
+        """Return the entry of *key*, unless it has expired, and mark it as the most recently used one."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -101,7 +101,7 @@ class AnswerStore:
         return max(0.0, self._clock() - entry.stored_at)
 
     def put(self, key: bytes, entry: Entry) -> bool:
-        """Keep an entry, in the place of any other of its key; tell whether there was room for it."""
+        """Store an entry, replacing an earlier one with this key; return whether it fits."""
         with self._lock:
             if key in self._entries:
                 self._drop(key, "replaced")
@@ -114,12 +114,12 @@ class AnswerStore:
             return fits
 
     def attach(self, key: bytes, entry: Entry, response: object, size: int) -> None:
-        """Keep the rendered response of an entry, of *size* bytes, for the next request."""
+        """Store the rendered response of an entry, of *size* bytes, for the next request."""
         with self._lock:
             if self._entries.get(key) is not entry or entry.response is not None:
                 return
             if entry.size + size <= self._settings.max_bytes:
-                # It was used just now: others go before it does.
+                # It is the most recently used entry: others are evicted first.
                 self._entries.move_to_end(key)
                 self._make_room(size, entries=0)
                 entry.response = response
@@ -139,7 +139,7 @@ class AnswerStore:
         metrics.CACHE_EVICTIONS.labels(reason).inc()
 
     def _show(self) -> None:
-        # A process may have several caches.
+        # A process can have several caches, and the gauge is their sum.
         entries, size = self._shown
         self._shown = len(self._entries), self._bytes
         metrics.CACHE_ENTRIES.inc(self._shown[0] - entries)

@@ -1,1 +1,1 @@
-"""Everything that turns texts into scores, and the wrappers around it. `factory` builds the line."""
+"""Classifiers, which turn texts into scores, and their wrappers. `pipeline` combines them."""

@@ -31,21 +31,22 @@ from content_moderator.observability import metrics
 from content_moderator.text.chunks import collapse_white_space, parts_of
 
 EMBEDDED_PART_BYTES: Final = 81_920
-"""A text of 20,480 characters, which /classify takes at most, is one part in any script."""
+"""Large enough for one part to hold 20,480 characters, the limit of /classify, in any script."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierPipeline:
     """
-    A classifier with all that is around it.
+    A classifier with all of its wrappers, and the parts that others use.
 
     Args:
         classifier: The outermost wrapper.
         caches: The answer caches; None if nothing is stored.
-        health: Knows whether the chosen classifier, without its stand-in, can answer.
+        health: Tells whether the chosen classifier, without its stand-in, can answer.
         explainer: Explains scores, if a classifier in the pipeline can.
-        names: Names of the classifiers that may answer.
-        parts: Returns in how many parts a cleaned text is scored: what it counts for in rate limits.
+        names: Names of the classifiers that can answer.
+        parts: Returns the number of parts in which a cleaned text is scored, which is its cost in rate
+            limits.
     """
 
     classifier: Classifier
@@ -60,12 +61,12 @@ def build_pipeline(
     settings: Settings, classifier: Classifier | None = None, *, separate_caches: Collection[str] = ()
 ) -> ClassifierPipeline:
     """
-    Build the classifier that the settings name, and what they put around it.
+    Build the classifier that the settings name, with all wrappers.
 
     Args:
         settings: The settings of the service.
-        classifier: Taken instead of the one that the settings name.
-        separate_caches: Tenants that have a cache of their own.
+        classifier: Used instead of the one that the settings name; None to build that.
+        separate_caches: Tenants with a cache of their own.
     Raises:
         ConfigurationError: See `build_classifier`; or the shared cache cannot be used.
     """
@@ -77,10 +78,10 @@ def build_pipeline(
     stand_in = _embedded(settings) if has_stand_in else None
     split: Split = _local_parts
     if remote:
-        # Some encoders put a space before the first word.
+        # Minus one, because some encoders add a space before the first word.
         split = partial(remote_parts, max_bytes=settings.classifier.config.max_tokens - 1)
     health = Health(
-        # A remote classifier measures each call to the server, retries and all.
+        # A remote classifier measures each call to the server itself, including retries.
         _wrap_remote(settings, chosen, split) if remote else Chunking(Measuring(chosen), split),
         interval_seconds=settings.readiness.probe_interval_seconds,
         wait_seconds=settings.readiness.probe_wait_seconds,
@@ -109,9 +110,9 @@ def build_pipeline(
 
 
 def _wrap_remote(settings: Settings, chosen: Classifier, split: Split) -> Classifier:
-    """Put around a remote classifier what it needs to read texts of any length and any spelling."""
+    """Wrap a remote classifier so that it can score texts of any length and with disguises."""
     chunking = Chunking(chosen, split, on_split=metrics.CHUNKED.inc)
-    # The embedded one undoes disguises in its features.
+    # Only for remote classifiers: the embedded one deobfuscates texts in its features.
     return Deobfuscating(chunking) if settings.classifier.undo_disguises else chunking
 
 
@@ -127,22 +128,22 @@ def _caching(settings: Settings, asked: Classifier, caches: AnswerCaches) -> Cac
 
 
 def remote_parts(text: str, *, max_bytes: int) -> list[str]:
-    """Divide a text for a model that reads so many tokens; white space is not to fill them."""
+    """Split a text for a model with a limited number of tokens; runs of white space are collapsed first."""
     return parts_of(collapse_white_space(text), max_bytes=max_bytes)
 
 
 def _local_parts(text: str) -> list[str]:
-    """Divide a text for the embedded model, which reads any length, so that each pass is bounded."""
+    """Split a text for the embedded model. It can read any length; this bounds the time of each pass."""
     return parts_of(text, max_bytes=EMBEDDED_PART_BYTES)
 
 
 def _similarity_judge(
     settings: Settings, chosen: Classifier, stand_in: EmbeddedClassifier | None
 ) -> EmbeddedClassifier | None:
-    """Build what the guard asks whether two texts are alike; None if near copies are not looked for."""
+    """Return the classifier that the guard compares scores with; None if near copies are not used."""
     mode = settings.cache.similar.mode
     local = chosen if isinstance(chosen, EmbeddedClassifier) else None
-    # What is inside this process never fails, so that nothing would ever be looked up instead.
+    # The embedded classifier never fails, so in this mode near copies would never be used.
     if mode == "off" or (mode == "fallback" and local):
         return None
     return local or stand_in or _embedded(settings)
@@ -153,7 +154,7 @@ def build_classifier(settings: Settings) -> Classifier:
     Build the classifier that the settings name, without a stand-in.
 
     Raises:
-        ConfigurationError: The name is unknown, or what it needs is missing.
+        ConfigurationError: The name is unknown, or a setting that the classifier needs is missing.
     """
     _require("classifier.name", "classifier", settings.classifier.name, BUILDERS)
     _require("classifier.config.protocol", "protocol", settings.classifier.config.protocol, WIRE_FORMATS)
@@ -162,10 +163,10 @@ def build_classifier(settings: Settings) -> Classifier:
 
 def _require(key: str, kind: str, name: str, known: Collection[str]) -> None:
     """
-    Check a setting that names one of several things.
+    Check that a setting names one of the *known* things.
 
     Raises:
-        ConfigurationError: There is none of this name.
+        ConfigurationError: It does not.
     """
     if name not in known:
         options = ", ".join(sorted(known))
@@ -215,7 +216,7 @@ def _remote(settings: Settings) -> Classifier:
 
 
 def with_path(url: str, path: str | None) -> str:
-    """Put a protocol's *path* into a URL that has none of its own."""
+    """Add the *path* of a protocol to a URL without a path."""
     parts = urlsplit(url)
     if path is None or parts.path not in {"", "/"}:
         return url
@@ -226,4 +227,4 @@ BUILDERS: Final[Mapping[str, Callable[[Settings], Classifier]]] = {
     EMBEDDED: _embedded,
     KOALA: _remote,
 }
-"""The classifiers that ``classifier.name`` may name."""
+"""The classifiers by their names in ``classifier.name``."""

@@ -89,7 +89,7 @@ def _as_bars(verdict: Verdict) -> list[str]:
 
 
 def _as_words(explanation: Sequence[Explanation] | None) -> Iterator[str]:
-    """The words that weighed most, and the rest summed up."""
+    """Return the words with the largest weights, and the sum of the others."""
     if explanation is None:
         yield "the classifier that answered cannot say which words weighed"
     for each in explanation or ():

@@ -29,7 +29,7 @@ from content_moderator.observability.audit import build_audit
 from content_moderator.server.reload_status import ReloadStatus, read_reload_status
 
 RELOAD_SECONDS: Final = 60
-"""More than two checks may take (see gunicorn.conf.py): one may be under way."""
+"""Longer than two checks can take (see gunicorn.conf.py): one may already be running."""
 
 
 @click.group()
@@ -45,7 +45,7 @@ def config() -> None:
 )
 @plain_errors
 def check(freeze: Path | None) -> None:
-    """Return whether the service would start with these settings, without starting it."""
+    """Check whether the service would start with these settings, without starting it."""
     settings = load_settings()
     for warning in warnings_of(settings):
         click.echo(f"Warning: {warning}", err=True)
@@ -70,7 +70,7 @@ def _freeze(settings: Settings, tenants: Tenants, freeze: Path) -> None:
 
 
 def _with_frozen_keys(settings: Settings, freeze: Path) -> Settings:
-    """Copy the keys: a worker that starts later must not stumble over a file that was changed since."""
+    """Copy the keys, so that a worker that starts later does not read a file that has changed since."""
     auth = settings.auth
     if auth.mode in {"api_key", "any"} and auth.keys_file is not None:
         copy = freeze / "keys.json"
@@ -87,7 +87,7 @@ def _with_frozen_keys(settings: Settings, freeze: Path) -> Settings:
 
 
 def _with_frozen_tenants(settings: Settings, tenants: Tenants, freeze: Path) -> Settings:
-    """Copy the policies, for the same reason; what is copied is what was checked."""
+    """Copy the policies that were checked, for the same reason."""
     if settings.tenants.file is None:
         return settings
     copy = freeze / "tenants.yml"
@@ -102,11 +102,11 @@ def _with_frozen_tenants(settings: Settings, tenants: Tenants, freeze: Path) -> 
 @click.option("--pid", type=int, help="Of gunicorn's master, if several services run here.")
 @plain_errors
 def reload(pid: int | None) -> None:
-    """Have the running service load its settings, keys and policies; if they are bad, the old ones stay."""
+    """Load new settings, keys and policies into the running service. If they are invalid, keep the old."""
     folder, before = _running(pid)
     asked = time.monotonic()
     os.kill(before["pid"], signal.SIGHUP)
-    # One that was under way already may have read a file before it was changed.
+    # A reload that was already running may have read a file before it was changed.
     while (word := read_reload_status(str(folder))) and word["begun"] < asked:
         if time.monotonic() > asked + RELOAD_SECONDS:
             raise click.ClickException(f"process {before['pid']} did not answer in {RELOAD_SECONDS} seconds")
@@ -119,11 +119,11 @@ def reload(pid: int | None) -> None:
 
 
 def _running(pid: int | None) -> tuple[Path, ReloadStatus]:
-    """Find the folder of the running service, and what it says of its last reload."""
+    """Return the folder of the running service, and the status of its last reload."""
     named = os.environ.get("MODERATOR_RUN_PARENT")
     parents = dict.fromkeys(filter(None, (named, "/dev/shm", tempfile.gettempdir())))  # noqa: S108
     folders = (folder for parent in parents for folder in Path(parent).glob("content-moderator-*"))
-    # Only one's own: anybody may put a folder there that names some other process.
+    # Only the user's own folder: anybody can create one that names another process.
     said = [(folder, read_reload_status(str(folder))) for folder in folders if _is_own(folder)]
     found = [
         (folder, word) for folder, word in said if word and pid in {None, word["pid"]} and _lives(word["pid"])
@@ -154,7 +154,7 @@ def _lives(pid: int) -> bool:
 @config.command()
 @plain_errors
 def show() -> None:
-    """Print the settings that are in force, secrets hidden."""
+    """Print the settings that are in force, without secrets."""
     settings = load_settings()
     click.echo(dump_settings(settings), nl=False)
     for name in SECRETS:

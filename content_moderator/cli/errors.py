@@ -1,4 +1,4 @@
-"""Our own errors, as one line instead of a traceback."""
+"""Shows our own errors as one line instead of a traceback."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -14,7 +14,7 @@ from content_moderator.domain.errors import (
 
 
 def os_error_message(error: OSError) -> str:
-    """Say what the system refused, and of which file if that is known."""
+    """Return the reason of the system, with the name of the file if it is known."""
     what = f"{error.filename}: " if error.filename else ""
     return f"{what}{error.strerror or error}"
 
@@ -35,7 +35,7 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
         except ModeratorError as error:
             raise click.ClickException(str(error)) from error
         except BrokenPipeError:
-            # The reader of the output has closed it: click ends silently.
+            # The reader has closed the output: click ends without a message.
             raise
         except OSError as error:
             raise click.ClickException(os_error_message(error)) from error

@@ -62,20 +62,20 @@ def evaluate(  # noqa: PLR0917  (click passes them by name)
     tenant: str | None,
 ) -> None:
     """
-    Measure the classifier that is set against rows that people have judged.
+    Compare the configured classifier with rows that people have labelled.
 
     FILE has JSON Lines or CSV with a header, as for train:
 
         {"text": "...", "labels": {"HR": true, "S": false}}
 
-    Labels may also stand beside the text, as in OpenAI's set, or in columns; Jigsaw's and HateCheck's are
-    known, others are said by --map. They are S, H, V, HR, SH, S3, H2, V2 and ANY, or their categories; one
-    that is absent is unknown, and ANY is filled in where it follows.
+    Labels can also be next to the text, as in OpenAI's set, or in columns; those of Jigsaw and HateCheck are
+    known, use --map for others. Labels are S, H, V, HR, SH, S3, H2, V2 and ANY, or their categories. A label
+    that is absent is unknown, and ANY is derived from the others where possible.
 
     AUPRC is the average precision (chance: the share of rows with the label), AUROC the area under the ROC
     curve (chance: 0.5), calibration the expected calibration error (best: 0). "review from" and "block from"
-    are the policy's thresholds, with the precision and recall that they have. The last lines are the decision
-    as a whole: what is flagged, and what is blocked, of rows with a label and without.
+    are the policy's thresholds, with their precision and recall. The last lines describe the decision as a
+    whole: flagged and blocked texts among rows with and without a label.
     """
     refuse_the_input(rows, errors, plot)
     with extra("evaluate", needed_by="content-moderator evaluate"):
@@ -123,7 +123,7 @@ def _draw(curves: "Curves", found: "Sequence[LabelReport]", path: Path) -> None:
 
 
 def _wrong(rows: Sequence[LabelledRow], verdicts: Sequence[Verdict]) -> Iterator[bytes]:
-    """Yield the rows that were flagged and should not have been, or the other way round."""
+    """Yield the rows with a wrong decision: flagged without a label, or not flagged with one."""
     for row, verdict in zip(rows, verdicts, strict=True):
         if verdict.flagged == harmful(row):
             continue
@@ -140,7 +140,7 @@ def _wrong(rows: Sequence[LabelledRow], verdicts: Sequence[Verdict]) -> Iterator
 
 
 def _judge(moderator: Moderator, rows: Sequence[LabelledRow], deadline_seconds: float) -> list[Verdict]:
-    """Judge all rows by what the classifier itself says: nothing comes from the cache."""
+    """Judge all rows without the cache."""
     starts = range(0, len(rows), BATCH_ROWS)
     progress = track(starts, "judging", console=Console(stderr=True), transient=True)
     return [

@@ -21,7 +21,7 @@ from content_moderator.domain.caller import SCOPES, Scope
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke API keys, in the file that auth.keys_file names."""
+    """Create, list and revoke API keys, in the file that auth.keys_file names."""
 
 
 @keys.command()
@@ -37,7 +37,7 @@ def keys() -> None:
 )
 @plain_errors
 def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
-    """Make a key and print it, this once; only its digest is kept."""
+    """Create a key and print it. It is shown only once: the file has its digest."""
     if not re.match(TENANT, tenant):
         raise click.UsageError("a tenant has 1 to 128 printable ASCII characters and no space")
     path = _path()
@@ -55,12 +55,12 @@ def create(tenant: str, scopes: tuple[Scope, ...]) -> None:
 @keys.command(name="list")
 @plain_errors
 def show() -> None:
-    """List the keys; they themselves are known to nobody."""
+    """List the keys, without the keys themselves, which are not stored."""
     table = Table("id", Column("tenant", overflow="fold"), "scopes", "created", "")
     for key in ApiKeys.load(_path()).keys.values():
         state = "revoked" if key.revoked else ""
         table.add_row(key.id, key.tenant, " ".join(key.scopes), key.created, state)
-    # A tenant may be called [bold] or :smile:, and is shown so.
+    # The name of a tenant can be [bold] or :smile:, which is not markup here.
     Console(markup=False, emoji=False, highlight=False).print(table)
 
 
@@ -68,7 +68,7 @@ def show() -> None:
 @click.argument("identity", metavar="ID")
 @plain_errors
 def revoke(identity: str) -> None:
-    """Let the key of this ID be good no longer."""
+    """Revoke the key with this ID."""
     path = _path()
     with _alone(path):
         keyring = ApiKeys.load(path)
@@ -82,9 +82,9 @@ def revoke(identity: str) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Let one command at a time change the file: of two at once one would lose the other's key."""
+    """Lock the file: of two commands at the same time, one would overwrite the key of the other."""
     try:
-        # The folder, for the file itself is replaced.
+        # The folder is locked, because the file itself is replaced.
         folder = os.open(path.absolute().parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)

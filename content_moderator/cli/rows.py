@@ -1,4 +1,4 @@
-"""Labelled rows for the commands that take them."""
+"""Labelled rows for the commands that read them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ MAX_BAD_ROWS_SHOWN: Final = 20
 
 
 def row_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how rows are to be read."""
+    """Add the options for reading rows."""
     for option in (
         click.option(
             "--text-field", help="Field or column of the text; text, comment_text, prompt ... if not given."
@@ -33,7 +33,7 @@ def row_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def refuse_the_input(rows: BinaryIO, *outputs: Path | None) -> None:
     """
-    Make sure that no file that is to be written is the one that is read.
+    Check that no output file is the input file.
 
     Raises:
         UsageError: It is.
@@ -56,11 +56,11 @@ def good_rows(
     encoding: str | None = None,
 ) -> list[LabelledRow]:
     """
-    Read the rows, whose labels are of *names*, and list the bad ones.
+    Return the rows, with labels among *names*, and list the bad ones.
 
     Raises:
-        ClickException: There are bad ones, and they are not to be skipped.
-        ScanError: They cannot be read at all.
+        ClickException: There are bad rows that must not be skipped.
+        ScanError: The rows cannot be read at all.
     """
     stream = as_utf8(rows, getattr(rows, "name", "the input"), known_encoding(encoding) if encoding else None)
     parsed = parse_maps(maps, names)

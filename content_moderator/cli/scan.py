@@ -37,10 +37,10 @@ from content_moderator.offline.scanning.scan import Job, Scan, check_apart, disc
 from content_moderator.offline.scanning.source import as_utf8, inner_name, known_encoding
 
 DEADLINE_SECONDS: Final = 60.0
-"""Nobody waits for a single answer here: a batch may take longer than a request."""
+"""A batch can take longer than a request, because no caller waits."""
 
 MAX_WAITING: Final = 100_000
-"""Nothing else comes in: a batch is never refused for being too large."""
+"""There are no other callers, so a batch is never refused because the queue is full."""
 
 MAX_PROBLEMS: Final = 5
 INTERRUPTED: Final = 130
@@ -99,10 +99,8 @@ def scan(  # noqa: PLR0917  (click passes them by name)
 
     Rows are JSON Lines ({"text": "..."} or "..."), CSV with a header, or plain lines, also in UTF-16 or
     compressed by gzip. The output has the line, the decision, the reasons and the scores of each row; the
-    text itself only with --keep text. Rows that cannot be judged go to OUTPUT.bad.jsonl, as they are, with
-    their line and what is wrong with them.
-
-    A scan that was ended, by whatever, goes on where it was when the same command is given again.
+    text itself only with --keep text. Rows that cannot be judged are copied to OUTPUT.bad.jsonl, with their
+    line and the problem. If a scan ended early, the same command continues it.
     """
     encoding = known_encoding(encoding) if encoding else None
     job = Job(output, form or form_of(source), text_field, keep, encoding, batch, patience)
@@ -143,12 +141,12 @@ def scan(  # noqa: PLR0917  (click passes them by name)
 
 
 def _terms(identity: ClassifierIdentity, policy: Policy) -> dict[str, Any]:
-    """What must not change in the middle of a scan."""
+    """Return what must not change during a scan."""
     return {"classifier": identity.as_dict(), "policy": policy.version}
 
 
 def form_of(source: str) -> Form:
-    """Return what a file is by its name."""
+    """Return the format of a file by its name."""
     return FORMS.get(Path(inner_name(source)).suffix.lower(), "lines")
 
 
@@ -178,7 +176,7 @@ def _size(source: str) -> int | None:
 
 @contextmanager
 def _ended_politely() -> Iterator[None]:
-    """Treat a request to end, as service managers send it, like Ctrl+C."""
+    """Handle SIGTERM, which service managers send, like Ctrl+C."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -191,7 +189,7 @@ def _ended_politely() -> Iterator[None]:
 
 
 def _run(work: Scan, stream: BinaryIO, console: Console, size: int | None) -> float:
-    """Run the scan under a progress bar; give the seconds that it took."""
+    """Run the scan with a progress bar; return its duration in seconds."""
     began = time.monotonic()
     with Progress(
         TextColumn("{task.fields[rows]:,} rows"),

@@ -16,12 +16,12 @@ from content_moderator.config.loader import DEFAULTS
 def serve(host: str, port: int) -> None:
     """Serve the API under gunicorn until stopped."""
     for name in ("WEB_CONCURRENCY", "THREADS"):
-        # gunicorn looks at the first before it reads any file.
+        # gunicorn uses the first of these before it reads any file.
         value = os.environ.get(name, "1")
         if not (value.isascii() and value.isdigit() and int(value[:9])):
             raise click.UsageError(f"{name}: must be a whole number from 1 on, not {value!r}")
     environ = os.environ | {"HOST": host, "PORT": str(port)}
-    # The script and not "-m gunicorn": a binary upgrade (SIGUSR2) starts again what was started.
+    # The script instead of "-m gunicorn": a binary upgrade (SIGUSR2) runs the same command again.
     gunicorn = Path(sysconfig.get_path("scripts")) / "gunicorn"
     command = [
         sys.executable,

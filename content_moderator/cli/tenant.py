@@ -11,7 +11,7 @@ tenant_option = click.option("--tenant", help="Judge by this tenant's policy, of
 
 def policy_of(settings: Settings, tenant: str | None) -> Policy:
     """
-    Return the policy to judge by.
+    Return the policy of a tenant.
 
     Raises:
         UsageError: There is no such tenant.

@@ -45,15 +45,15 @@ def train(  # noqa: PLR0917  (click passes them by name)
     encoding: str | None,
 ) -> None:
     """
-    Fit the embedded model to your own labels.
+    Finetune the embedded model with your own labels.
 
-    ROWS is a file of JSON Lines or CSV, or - for standard input; see evaluate for what rows may look like:
+    ROWS is a file of JSON Lines or CSV, or - for standard input; see evaluate for the formats:
 
         {"text": "...", "labels": {"HR": true, "S": false}}
 
-    Labels are S, H, V, HR, SH, H2, V2 and ANY, or their categories; one that is absent is unknown.
-    What the rows do not speak of
-    stays as in the model that classifier.model_path names, or in the shipped one.
+    Labels are S, H, V, HR, SH, H2, V2 and ANY, or their categories; a label that is absent is unknown. Words
+    that the rows do not contain keep their weights in the model that classifier.model_path names, or in the
+    shipped one.
     """
     refuse_the_input(rows, output)
     if output.exists() and not force:

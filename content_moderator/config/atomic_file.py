@@ -1,4 +1,4 @@
-"""Replaces files in one step: readers see the old or the new content, never a part."""
+"""Replaces files atomically: readers see the old or the new content, never a part."""
 
 import contextlib
 import os
@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Final
 
 USUAL_MODE: Final = 0o666
-"""Less what the process's umask takes away."""
+"""Restricted further by the umask of the process."""
 
 
 @contextmanager
 def replacing(path: Path, *, mode: int = USUAL_MODE) -> Iterator[Path]:
     """
-    Return the place to write the new content to; when the block ends well it is on the disk, as *path*.
+    Yield the path of a new file to write to. If the block ends without an exception, the file is flushed to
+    disk and renamed to *path*.
 
-    The place is a new file each time: neither the mode of one that was left over nor a link counts.
+    It is a new file each time, so the mode of an old file and links have no effect.
 
     Args:
-        path: What is to be replaced; need not be there.
-        mode: Of the file, from its first moment.
+        path: The file to replace; it need not exist.
+        mode: The mode of the file from the beginning.
     """
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))

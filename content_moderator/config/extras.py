@@ -14,13 +14,13 @@ _CHECKOUT: Final = Path(__file__).parent.parent.parent
 @contextmanager
 def extra(name: str, *, needed_by: str) -> Iterator[None]:
     """
-    Import in this block what an extra installs, at the moment when a setting or a command asks for it.
+    Import packages of an extra in this block, when a setting or a command needs them.
 
     Args:
-        name: Of the extra.
-        needed_by: The setting or the command, for the error.
+        name: The name of the extra.
+        needed_by: The setting or command, for the error message.
     Raises:
-        MissingExtraError: It is not installed; the message says what to type.
+        MissingExtraError: The extra is not installed; the message has the command to install it.
     """
     try:
         yield
@@ -34,7 +34,7 @@ def extra(name: str, *, needed_by: str) -> Iterator[None]:
 
 
 def _requirement(name: str) -> str:
-    """Name the package as pip finds it: a checkout by its path, for no index has it."""
+    """Return the package as pip finds it: a checkout by its path, because no index has it."""
     if (_CHECKOUT / "setup.cfg").is_file():
         return f"-e '{_CHECKOUT}[{name}]'"
     return f"'content-moderator[{name}]'"

@@ -14,11 +14,11 @@ from content_moderator.domain.verdict import RULE_NAMES
 from content_moderator.text.terms import pattern_of
 
 OTHER_KEYS: Final = "(other keys)"
-"""The key of the field that takes all keys of a section that no other field has."""
+"""The key of the field that collects the keys of a section which no other field has."""
 
 
 class _StrictFloat(fields.Float):
-    """A number; the text "8" is refused, since a quoted number in YAML is a slip."""
+    """A number; the text "8" is refused, because a quoted number in YAML is a mistake."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -27,7 +27,7 @@ class _StrictFloat(fields.Float):
 
 
 class _StrictInteger(fields.Integer):
-    """A whole number; neither text nor 8.0."""
+    """A whole number; text and 8.0 are refused."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -36,7 +36,7 @@ class _StrictInteger(fields.Integer):
 
 
 class StrictBoolean(fields.Boolean):
-    """True or false; neither text nor 1, which Python takes for equal to True."""
+    """True or false; text and 1, which Python treats as True, are refused."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -45,7 +45,7 @@ class StrictBoolean(fields.Boolean):
 
 
 class _Term(fields.String):
-    """A term that has a word in it."""
+    """A term with at least one word."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         term: str = super()._deserialize(value, attr, data, **kwargs)
@@ -77,7 +77,7 @@ _RuleSchema: Final = _RuleChecks.from_dict(
 
 
 def text(default: str | None, *options: str) -> Any:
-    """Declare a text, one of *options* if there are any; None is accepted only as a default."""
+    """Declare a text, one of *options* if there are any; None is accepted only if it is the default."""
     checks: Any = validate.OneOf(options) if options else validate.Length(min=1)
     return _setting(fields.String(validate=checks, allow_none=default is None), default)
 
@@ -93,7 +93,7 @@ def integer(default: int, *, low: int, high: int) -> Any:
 
 
 def flag(default: bool) -> Any:
-    """Declare something that is on or off."""
+    """Declare a switch."""
     return _setting(StrictBoolean(), default)
 
 
@@ -120,7 +120,7 @@ def rules(**thresholds: tuple[float | None, float | None]) -> dict[str, Rule]:
 
 
 def thresholds() -> Any:
-    """Declare the rules of each classifier; they take every key of the section that no other setting has."""
+    """Declare the rules of all classifiers, which take the keys of the section that no other setting has."""
     labels = fields.String(validate=validate.OneOf(RULE_NAMES))
     by_label = fields.Dict(keys=labels, values=fields.Nested(_RuleSchema))
     kind = fields.Dict(keys=fields.String(), values=by_label, data_key=OTHER_KEYS)
@@ -141,7 +141,7 @@ class _SettingsSchema(Schema):
 
     @pre_load
     def _collect(self, data: Any, **_: Any) -> Any:
-        """Move the keys that no field has into the field that takes them, if there is one."""
+        """Move unknown keys into the field that collects them, if there is one."""
         names = {each.data_key or name for name, each in self.fields.items()}
         if OTHER_KEYS not in names or not isinstance(data, Mapping):
             return data

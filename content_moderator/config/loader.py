@@ -1,9 +1,9 @@
 """
-Reads the settings: defaults, then app_conf.yml, then one environment's differences, then variables.
+Loads the settings from four layers: defaults, app_conf.yml, the differences of an environment, variables.
 
-``MODERATOR_CONFIG_DIR`` names the folder (else ``./config``, else the copy in the package),
-``MODERATOR_ENVIRONMENT`` names the file below ``environments/``, and ``MODERATOR__SECTION__KEY``
-overrides one key. Secrets come only from variables, or from files that ``<NAME>_FILE`` names.
+``MODERATOR_CONFIG_DIR`` names the folder (otherwise ``./config`` or the copy in the package),
+``MODERATOR_ENVIRONMENT`` names the file in ``environments/``, and ``MODERATOR__SECTION__KEY`` overrides one
+key. Secrets come only from variables, or from files that ``<NAME>_FILE`` names.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ PREFIX: Final = "MODERATOR__"
 MAIN_FILE: Final = "app_conf.yml"
 
 RENAMED: Final = {("classifier", "coalescing"): ("classifier", "batching")}
-"""Keys that had another name in the release before: read under the old one too, with a warning."""
+"""Keys that were renamed in this release. The old name is still read, with a warning."""
 
 TRANSPARENT: Final = ("_schema", "key", "value", OTHER_KEYS)
 """Keys in validation messages that are not in the YAML file."""
@@ -36,7 +36,7 @@ DEFAULTS: Final = Path(__file__).parent / "defaults"
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Some keys and where they come from, for the error message."""
+    """Some keys and their origin, for error messages."""
 
     origin: str
     values: Mapping[str, Any]
@@ -44,12 +44,12 @@ class _Layer:
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
-    Read and check all settings.
+    Load and check all settings.
 
     Args:
         environ: The environment's variables; those of the process if None.
     Raises:
-        ConfigurationError: Something is unknown, missing or out of range; one line that names it.
+        ConfigurationError: A key is unknown, missing or out of range; one line names it.
     """
     environ = os.environ if environ is None else environ
     schema = schema_of(Settings)
@@ -70,7 +70,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def warnings_of(settings: Settings) -> list[str]:
-    """Say what is set soundly and yet may not be meant, one sentence each."""
+    """Return a sentence for each setting that is valid but probably not intended."""
     if settings.bearer_token is not None and settings.classifier.name == "embedded":
         needless = "BEARER_TOKEN is set, but the embedded classifier answers and needs none"
         return [*settings.warnings, f"{needless}; MODERATOR__CLASSIFIER__NAME=koala asks the remote model"]
@@ -78,7 +78,7 @@ def warnings_of(settings: Settings) -> list[str]:
 
 
 def dump_settings(settings: Settings) -> str:
-    """Write *settings* as YAML that `load_settings` reads back; secrets are left out."""
+    """Return *settings* as YAML that `load_settings` can read, without secrets."""
     values = dataclasses.asdict(settings)
     for name in (*SECRETS, "warnings"):
         del values[name]
@@ -87,7 +87,7 @@ def dump_settings(settings: Settings) -> str:
 
 
 def config_directory(environ: Mapping[str, str]) -> Path:
-    """Find the folder of the configuration files."""
+    """Return the folder of the configuration files."""
     if named := environ.get("MODERATOR_CONFIG_DIR"):
         return Path(named)
     local = Path("config")
@@ -118,7 +118,7 @@ def _read(path: Path, warnings: list[str]) -> _Layer:
 def _with_new_name(
     values: dict[str, Any], old: Sequence[str], new: Sequence[str], origin: str, warnings: list[str]
 ) -> dict[str, Any]:
-    """Move the value at the path *old*, if there is one, to the path *new*; both are in the same section."""
+    """Move the value at the path *old*, if it is set, to the path *new* in the same section."""
     section: Any = values
     for part in old[:-1]:
         section = section.get(part) if isinstance(section, dict) else None
@@ -155,7 +155,10 @@ def _variable_layers(environ: Mapping[str, str], schema: Schema, warnings: list[
 
 
 def _variable_value(text: str, path: list[str], schema: Schema, name: str) -> Any:
-    """A text stays as it is; anything else is read as YAML would, so that 8 is a number."""
+    """
+    Return the value of a variable: unchanged for a text setting, parsed as YAML for others, so that 8 is a
+    number.
+    """
     kind: Any = None
     for part in path:
         kind = (schema.fields if kind is None else getattr(kind, "nested", schema).fields).get(part)
@@ -167,7 +170,7 @@ def _variable_value(text: str, path: list[str], schema: Schema, name: str) -> An
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the keys of *above* over those *below*, level by level."""
+    """Return *below* with the keys of *above*, merged level by level."""
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)

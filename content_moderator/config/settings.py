@@ -1,4 +1,4 @@
-"""The settings: frozen values, each declared once with its type, its range and its default."""
+"""The settings: frozen values, each declared once with type, range and default."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ from content_moderator.text.terms import Terms, term_lines
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    """``classifier.config``: where the remote classifier is and how far it is trusted."""
+    """``classifier.config``: the server of the remote classifier, with limits and time-outs."""
 
     url: str | None = fields.text("https://router.huggingface.co/hf-inference/models/KoalaAI/Text-Moderation")
     model: str = fields.text("KoalaAI/Text-Moderation")
@@ -33,7 +33,7 @@ class UpstreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetrySettings:
-    """``classifier.retries``: how often a failed call is made again."""
+    """``classifier.retries``: how often failed calls are repeated."""
 
     max_attempts: int = fields.integer(3, low=1, high=10)
     first_delay_seconds: float = fields.number(0.1, low=0.0, high=60)
@@ -44,7 +44,7 @@ class RetrySettings:
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
-    """``classifier.breaker``: when a failing classifier is left alone."""
+    """``classifier.breaker``: when calls to a failing classifier are stopped."""
 
     window_seconds: float = fields.number(10.0, low=1, high=3600)
     min_calls: int = fields.integer(20, low=1, high=100_000)
@@ -56,7 +56,7 @@ class BreakerSettings:
 
 @dataclass(frozen=True, slots=True)
 class BatchingSettings:
-    """``classifier.batching``: how texts that wait share calls."""
+    """``classifier.batching``: how waiting texts share calls."""
 
     max_in_flight: int = fields.integer(16, low=1, high=256)
     max_batch: int = fields.integer(32, low=1, high=1024)
@@ -66,7 +66,7 @@ class BatchingSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClassifierSettings:
-    """``classifier``: who scores the texts, and within which time."""
+    """``classifier``: the classifier and its deadline."""
 
     name: str = fields.text("embedded")
     model_path: str | None = fields.text(None)
@@ -82,7 +82,7 @@ class ClassifierSettings:
 
 @dataclass(frozen=True, slots=True)
 class ExactCacheSettings:
-    """``cache.exact``: what each worker remembers."""
+    """``cache.exact``: the cache in each worker."""
 
     enabled: bool = fields.flag(True)
     ttl_seconds: float = fields.number(3600.0, low=1, high=31_536_000)
@@ -92,7 +92,7 @@ class ExactCacheSettings:
 
 @dataclass(frozen=True, slots=True)
 class SimilarCacheSettings:
-    """``cache.similar``: when the answer about one text may serve for another."""
+    """``cache.similar``: when the answer about a near copy may be used."""
 
     mode: Literal["off", "fallback", "on"] = fields.text("fallback", "off", "fallback", "on")
     max_edits: int = fields.integer(8, low=1, high=16)
@@ -107,7 +107,7 @@ class SimilarCacheSettings:
 
 @dataclass(frozen=True, slots=True)
 class SharedCacheSettings:
-    """``cache.shared``: a Valkey or Redis server that several workers and machines share."""
+    """``cache.shared``: a Valkey or Redis server that workers and machines share."""
 
     url: str | None = fields.text(None)
     timeout_seconds: float = fields.number(0.05, low=0.001, high=10)
@@ -127,7 +127,7 @@ class CacheSettings:
 
 @dataclass(frozen=True, slots=True)
 class TermSettings:
-    """``policy.terms``: what is decided by the text itself."""
+    """``policy.terms``: listed terms, which decide by themselves."""
 
     block: Sequence[str] = fields.terms()
     review: Sequence[str] = fields.terms()
@@ -141,7 +141,7 @@ class TermSettings:
         Return the terms of the settings and of the files that they name.
 
         Raises:
-            ConfigurationError: A file cannot be read, or has lines that are no terms; it names all of them.
+            ConfigurationError: A file cannot be read or has invalid lines; the message names all of them.
         """
         return {
             action: [
@@ -153,7 +153,7 @@ class TermSettings:
 
 
 OTHER_LANGUAGES_BY_CLASSIFIER: Final[Mapping[str, OtherLanguages]] = {"embedded": "review", "koala": "allow"}
-"""What follows for texts in languages that a classifier does not judge, if nothing is set; else review."""
+"""The default for texts in languages that a classifier does not judge; "review" for other classifiers."""
 
 DEFAULT_THRESHOLDS: Final[Mapping[str, Mapping[str, Rule]]] = {
     "embedded": rules(
@@ -165,15 +165,15 @@ DEFAULT_THRESHOLDS: Final[Mapping[str, Mapping[str, Rule]]] = {
         S3=(0.1, 0.5), H2=(0.1, 0.5), V2=(0.2, 0.7), ANY=(0.6, None),
     ),
 }  # fmt: skip
-"""By the name of a classifier: the thresholds that hold if the section ``policy`` has none for it."""
+"""The default thresholds by classifier name; the section ``policy`` can replace them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
     """
-    ``policy``: thresholds by classifier, listed terms, and what happens to other languages.
+    ``policy``: thresholds by classifier, listed terms, and the treatment of other languages.
 
-    Every key of the section that is no field here is the name of a classifier.
+    Keys of the section that are not declared here are names of classifiers, with their thresholds.
     """
 
     thresholds: Mapping[str, Mapping[str, Rule]] = fields.thresholds()
@@ -186,7 +186,7 @@ class PolicySettings:
         object.__setattr__(self, "thresholds", {**DEFAULT_THRESHOLDS, **self.thresholds})
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the section as it is written in YAML."""
+        """Return the section in the layout of the YAML file."""
         values = dataclasses.asdict(self)
         return {**values.pop("thresholds"), **values}
 
@@ -208,7 +208,7 @@ class PolicySettings:
         Build the policy.
 
         Raises:
-            ConfigurationError: A term cannot be used.
+            ConfigurationError: A term is invalid.
         """
         try:
             terms = Terms(self.terms.listed())
@@ -223,7 +223,7 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """``http``: what a request may be."""
+    """``http``: limits for requests, and the behaviour of the HTTP interface."""
 
     max_body_bytes: int = fields.integer(1_048_576, low=1024, high=67_108_864)
     max_text_chars: int = fields.integer(20_480, low=1, high=1_000_000)
@@ -237,7 +237,7 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """``auth.jwt``: what a token of an identity provider must be."""
+    """``auth.jwt``: the requirements for tokens of an identity provider."""
 
     issuer: str | None = fields.text(None)
     audience: str | None = fields.text(None)
@@ -254,7 +254,7 @@ class TokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
-    """``auth``: who may ask."""
+    """``auth``: authentication."""
 
     mode: Literal["none", "api_key", "jwt", "any"] = fields.text("none", "none", "api_key", "jwt", "any")
     keys_file: str | None = fields.text(None)
@@ -264,14 +264,14 @@ class AuthSettings:
 
 @dataclass(frozen=True, slots=True)
 class TenantsSettings:
-    """``tenants``: what is special for some of those who ask."""
+    """``tenants``: the file of tenants."""
 
     file: str | None = fields.text(None)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsSettings:
-    """``limits``: how much one of those who ask may ask for in a time."""
+    """``limits``: rate limits."""
 
     rate: str | None = fields.text(None)
     by: Literal["tenant", "key", "address"] = fields.text("tenant", "tenant", "key", "address")
@@ -283,14 +283,14 @@ class LimitsSettings:
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """``audit``: what is kept of each decision."""
+    """``audit``: the audit log."""
 
     file: str | None = fields.text(None)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessSettings:
-    """``readiness``: how /readyz finds out whether a remote classifier can answer."""
+    """``readiness``: how /readyz checks a remote classifier."""
 
     probe_interval_seconds: float = fields.number(5.0, low=0.1, high=3600)
     probe_wait_seconds: float = fields.number(1.0, low=0.0, high=30)
@@ -299,7 +299,7 @@ class ReadinessSettings:
 
 @dataclass(frozen=True, slots=True)
 class LoggingSettings:
-    """``logging``: what is written to standard output."""
+    """``logging``: the log on standard output."""
 
     level: Literal["debug", "info", "warning", "error"] = fields.text(
         "info", "debug", "info", "warning", "error"
@@ -309,7 +309,7 @@ class LoggingSettings:
 
 
 class Secret:
-    """A text that shows itself to nobody who does not ask by name."""
+    """A secret that does not show its value unless `reveal` is called."""
 
     __slots__ = ("_value",)
 
@@ -317,7 +317,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the secret itself."""
+        """Return the value."""
         return self._value
 
     def __repr__(self) -> str:
@@ -326,7 +326,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set; `config.loader` reads it from files and the environment."""
+    """All settings; `config.loader` loads them from files and the environment."""
 
     classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
@@ -338,13 +338,13 @@ class Settings:
     audit: AuditSettings = field(default_factory=AuditSettings)
     readiness: ReadinessSettings = field(default_factory=ReadinessSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
-    # Sentences about what was read: keys under an old name, say.
+    # Warnings from loading, such as keys with an old name.
     warnings: Sequence[str] = field(default=(), metadata={"read": False})
     bearer_token: Secret | None = field(default=None, metadata={"secret": True})
     cache_password: Secret | None = field(default=None, metadata={"secret": True})
     limits_password: Secret | None = field(default=None, metadata={"secret": True})
     audit_secret: Secret | None = field(default=None, metadata={"secret": True, "min_chars": 16})
-    # Texts are encrypted with it: a shorter one could be found by trying.
+    # Texts are encrypted with it: a shorter secret could be guessed.
     cache_secret: Secret | None = field(default=None, metadata={"secret": True, "min_chars": 16})
 
 
@@ -353,4 +353,4 @@ SECRETS: Final = {
     for each in dataclasses.fields(Settings)
     if each.metadata.get("secret")
 }
-"""What comes only from variables, whose names are these in capitals, or from files: characters at least."""
+"""The secrets, with their minimum lengths in characters. The variables have these names in capitals."""

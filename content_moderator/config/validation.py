@@ -11,10 +11,10 @@ def flatten_messages(
     Walk validation messages that are nested like the data they are about.
 
     Args:
-        messages: As marshmallow gives them: mappings down to lists of sentences.
-        transparent: Keys that marshmallow itself puts in, and that name no place in the data.
+        messages: Messages of marshmallow: nested mappings with lists of sentences.
+        transparent: Keys to leave out, because they are not in the data.
     Yields:
-        The keys that lead to each message, and the message.
+        The path of keys to each message, and the message.
     """
     if isinstance(messages, Mapping):
         for key, below in messages.items():

@@ -1,4 +1,4 @@
-"""Reads YAML strictly, and writes it."""
+"""Reads YAML strictly, and writes YAML."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ def read_text(path: Path) -> str:
     Read a file of settings.
 
     Raises:
-        ConfigurationError: It cannot be read; the message names it.
+        ConfigurationError: The file cannot be read; the message names it.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -26,10 +26,11 @@ def read_text(path: Path) -> str:
 
 def parse(text: str, origin: object) -> Any:
     """
-    Read one YAML value.
+    Parse one YAML value.
 
     Raises:
-        ConfigurationError: It is none, or has a key twice; the message names *origin* and the line.
+        ConfigurationError: The YAML is invalid or has a duplicate key; the message names *origin* and the
+            line.
     """
     try:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (it is a SafeLoader)
@@ -41,10 +42,11 @@ def parse(text: str, origin: object) -> Any:
 
 def parse_mapping(text: str, origin: object, of: str) -> dict[str, Any]:
     """
-    Read a mapping; nothing at all is an empty one.
+    Parse a mapping; an empty document is an empty mapping.
 
     Raises:
-        ConfigurationError: It is something else; the message names *origin* and what it should be *of*.
+        ConfigurationError: The document is no mapping; the message names *origin*, and *of* for the expected
+            content.
     """
     values = parse(text, origin)
     if values is None:
@@ -55,12 +57,12 @@ def parse_mapping(text: str, origin: object, of: str) -> dict[str, Any]:
 
 
 def dump(values: Mapping[str, Any]) -> str:
-    """Write what `parse_mapping` reads back."""
+    """Return *values* as YAML."""
     return yaml.safe_dump(values, sort_keys=False)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses duplicate keys, of which YAML would keep the last in silence."""
+    """Refuses duplicate keys; PyYAML would silently keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT002
         seen = set()

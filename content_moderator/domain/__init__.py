@@ -1,1 +1,1 @@
-"""What moderation is: labels, scores, policies and verdicts. Knows no HTTP, files or network."""
+"""The domain: labels, scores, policies and verdicts. No HTTP, files or network."""

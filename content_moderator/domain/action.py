@@ -1,4 +1,4 @@
-"""What should happen to a text."""
+"""The actions that a policy can decide."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Action(StrEnum):
-    """What should happen to a text, mildest first. A new action is declared here and in `policy.Rule`."""
+    """What to do with a text, mildest first. To add an action, declare it here and in `policy.Rule`."""
 
     ALLOW = "allow"
     REVIEW = "review"
@@ -14,16 +14,16 @@ class Action(StrEnum):
 
     @property
     def severity(self) -> int:
-        """Return the place in the order, 0 for the mildest."""
+        """Return the rank of the action, 0 for the mildest."""
         return _SEVERITY[self]
 
 
 _SEVERITY: Final = {action: severity for severity, action in enumerate(Action)}
 
 CONSEQUENCES: Final = tuple(action for action in Action if action is not Action.ALLOW)
-"""The actions that a rule can have, mildest first."""
+"""All actions that a rule can lead to, mildest first."""
 
 
 def severest(actions: Iterable[Action]) -> Action:
-    """Return the severest of some actions, and ALLOW of none."""
+    """Return the severest of some actions; ALLOW if there are none."""
     return max(actions, key=_SEVERITY.__getitem__, default=Action.ALLOW)

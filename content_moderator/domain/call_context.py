@@ -14,18 +14,19 @@ class CacheMode(Enum):
     USE = auto()
     """Answer from the cache, and store fresh answers in it."""
     REFRESH = auto()
-    """Ask the classifier in any case, and store its answer (``Cache-Control: no-cache``)."""
+    """Ask the classifier, and store its answer (``Cache-Control: no-cache``)."""
     BYPASS = auto()
-    """Ask the classifier in any case, and leave no trace of the text (``Cache-Control: no-store``)."""
+    """Ask the classifier, and store nothing (``Cache-Control: no-store``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """
-    One call's context, passed on unchanged by every classifier that holds another.
+    The context of a call; every wrapper passes it on unchanged.
 
     Args:
-        deadline: When an answer is no longer useful. It is set once for a request and never restarted.
+        deadline: The time when an answer is no longer useful. It is set once for a request and never
+            restarted.
         cache_mode: Whether the cache is read and written.
         caller: Whose cache is used; None for anonymous callers.
         trace: The request that the call belongs to; None outside of requests.

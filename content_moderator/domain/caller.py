@@ -1,4 +1,4 @@
-"""Who sends a request, and what the caller may do."""
+"""The caller of a request, with tenant and scopes."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -6,7 +6,7 @@ from typing import Final, Literal
 Scope = Literal["classify", "metrics", "admin"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("classify", "metrics", "admin")
-"""What a key or token may allow: judge texts, read /metrics, see the policies of all tenants."""
+"""The scopes: classify texts, read /metrics, read the policies of all tenants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Caller:
     Args:
         tenant: Name of the tenant.
         key_id: Public part of the API key, or a digest of the token's subject.
-        scopes: What the caller may do.
+        scopes: The scopes of the key or token.
     """
 
     tenant: str

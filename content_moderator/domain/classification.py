@@ -1,4 +1,4 @@
-"""Classifications, and the one contract of all classifiers."""
+"""Classifications, and the contract of all classifiers."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ CacheStatus = Literal["miss", "exact", "similar"]
 @dataclass(frozen=True, slots=True)
 class ClassifierIdentity:
     """
-    Which classifier answered.
+    The name and version of a classifier.
 
     Args:
-        name: In the settings.
-        model: What it runs.
-        revision: Of the model.
-        languages: ISO 639 codes of those that it judges.
-        cautious: Whether it never blocks a text that is not English.
+        name: The name in the settings.
+        model: The model that it runs.
+        revision: The revision of the model.
+        languages: ISO 639 codes of the languages that it judges.
+        cautious: Whether its scores never block a text that is not English.
     """
 
     name: str
@@ -37,13 +37,13 @@ class ClassifierIdentity:
     cautious: bool = False
 
     def as_dict(self) -> dict[str, str]:
-        """Return what answers tell of it."""
+        """Return the part that answers contain."""
         return {"name": self.name, "model": self.model, "revision": self.revision}
 
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """One label, the plain word for it, and its probability."""
+    """One label, its category, and its probability."""
 
     label: str
     category: str
@@ -53,12 +53,12 @@ class LabelScore:
 @dataclass(frozen=True, slots=True)
 class CacheOutcome:
     """
-    How the cache took part in an answer.
+    The role of the cache in an answer.
 
     Args:
-        status: ``miss`` when a classifier was asked, else how the entry was found.
+        status: ``miss`` if a classifier was asked; otherwise how the entry was found.
         distance: Edit distance to the entry used: 0 for ``exact``, None for ``miss``.
-        age_seconds: Since a classifier gave the scores; None for ``miss``.
+        age_seconds: Age of the scores; None for ``miss``.
     """
 
     status: CacheStatus = "miss"
@@ -69,17 +69,17 @@ class CacheOutcome:
 @dataclass(frozen=True, slots=True)
 class Classification:
     """
-    The nine scores of one text, and where they came from.
+    The nine scores of one text, and their source.
 
-    Fails closed: a set of scores that is not complete and sane cannot be made into a
-    Classification, so no later step can mistake a broken reply for a harmless text.
+    It fails closed: incomplete or invalid scores cannot become a Classification, so no later step can take a
+    broken reply for a harmless text.
 
     Args:
         scores: Exactly one probability in [0, 1] for each of the nine labels.
-        classifier: Who gave the scores.
-        cache: Whether they came from the cache.
-        degraded: True if a stand-in answered because the chosen classifier could not.
-        language: Of the text, if the classifier found out.
+        classifier: The classifier that gave the scores.
+        cache: The role of the cache.
+        degraded: Whether a stand-in answered for the chosen classifier.
+        language: The language of the text, if the classifier has detected it.
     Raises:
         BadReplyError: A label is missing or unknown, or a score is not a number in [0, 1].
     """
@@ -107,22 +107,22 @@ class Classification:
 
     @property
     def unsafe(self) -> float:
-        """The probability that the text violates anything at all: 1 - P(OK)."""
+        """The probability of any violation: 1 - P(OK)."""
         return 1.0 - self.scores[Label.OK]
 
 
 Outcome = Classification | ClassifierError
-"""What comes of one text: an error concerns that text, and never its neighbours."""
+"""The result for one text: an error concerns that text only, never its neighbours."""
 
 
 def strictest(outcomes: Sequence[Outcome]) -> Outcome:
     """
-    Merge what came of a text's parts or views: of each harm the highest score, of OK the lowest.
+    Merge the scores of several parts or forms of a text: maximum for each harm, minimum for OK.
 
-    A part that could not be scored may hold anything: then the text could not be scored.
+    If a part could not be scored, the outcome is its error, because it could contain anything.
 
     Args:
-        outcomes: At least one, all of the same classifier.
+        outcomes: At least one, all from the same classifier.
     """
     answers: list[Classification] = []
     for outcome in outcomes:
@@ -142,10 +142,10 @@ def strictest(outcomes: Sequence[Outcome]) -> Outcome:
 
 def succeeded(outcomes: Sequence[Outcome]) -> list[Classification]:
     """
-    Return what came of several texts if all of them could be scored.
+    Return the classifications if all texts could be scored.
 
     Raises:
-        ClassifierError: Of the first that could not.
+        ClassifierError: The first error among the outcomes.
     """
     found: list[Classification] = []
     for outcome in outcomes:
@@ -156,7 +156,7 @@ def succeeded(outcomes: Sequence[Outcome]) -> list[Classification]:
 
 
 def failure_of_all(outcomes: Sequence[Outcome]) -> ClassifierError | None:
-    """Return the error if the same one concerns every text: the call failed as a whole; else None."""
+    """Return the error if the call failed as a whole, so that all texts have the same one; otherwise None."""
     first = outcomes[0] if outcomes else None
     if isinstance(first, ClassifierError) and all(each is first for each in outcomes):
         return first
@@ -164,26 +164,26 @@ def failure_of_all(outcomes: Sequence[Outcome]) -> ClassifierError | None:
 
 
 def raise_copy(error: ClassifierError) -> NoReturn:
-    """Raise a copy: several threads may have the same error, and raising writes into it."""
+    """Raise a copy: several threads can have the same error, and raising changes it."""
     raise copy.copy(error) from error.__cause__
 
 
 def is_probability(value: object) -> TypeGuard[float]:
     """Return whether *value* is a finite number in [0, 1]; booleans and strings are not numbers."""
-    # No comparison with NaN is true.
+    # Comparisons with NaN are false.
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 class Classifier(Protocol):
     """
-    The one contract: texts in, as many outcomes out, in the same order.
+    The contract of all classifiers: a list of texts in, a list of outcomes of the same length and order out.
 
-    A classifier that holds another one adds one thing to it and knows nothing about the others.
+    A wrapper adds one behaviour to another classifier and knows nothing about the other wrappers.
     """
 
     @property
     def identity(self) -> ClassifierIdentity:
-        """Return who answers when nothing goes wrong."""
+        """Return the classifier that answers if nothing fails."""
         ...
 
     def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
@@ -192,7 +192,7 @@ class Classifier(Protocol):
 
         Args:
             texts: Cleaned, non-empty texts.
-            context: The call's deadline, and what else concerns the call as a whole.
+            context: The deadline and other properties of the call.
         Returns:
             One Classification or ClassifierError per text, in the same order. An error concerns one text and
             never its neighbours.

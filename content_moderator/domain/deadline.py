@@ -1,4 +1,4 @@
-"""The instant after which an answer is useless: set once for a request, and passed on."""
+"""Deadlines: set once for a request and passed on."""
 
 import time
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """
-    An instant.
+    The time after which an answer is useless.
 
     Args:
-        at: In seconds of *clock*.
+        at: The time in seconds of *clock*.
         clock: Monotonic seconds.
     """
 
@@ -21,12 +21,12 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
-        """Set the deadline *seconds* from now."""
+        """Return the deadline *seconds* from now."""
         return cls(clock() + seconds, clock)
 
     @property
     def remaining(self) -> float:
-        """Seconds until then, less than 0 if it has passed."""
+        """Seconds until the deadline; negative if it has passed."""
         return self.at - self.clock()
 
     @property
@@ -36,4 +36,4 @@ class Deadline:
 
 
 NEVER: Final = Deadline(float("inf"))
-"""For what takes no time that anybody waits for."""
+"""For calls without a deadline."""

@@ -10,13 +10,13 @@ from content_moderator.domain.classification import ClassifierIdentity
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """
-    What one word adds to a score.
+    The contribution of one word to a score.
 
     Args:
-        word: As the model read it, after normalising.
-        begin: Where it begins in the text, in code points.
-        end: Where it ends.
-        weight: What it adds to the log-odds; negative if it speaks for the text.
+        word: The normalized word.
+        begin: First position in the text, in code points.
+        end: The position after its end.
+        weight: Added to the log-odds; negative if the word makes a violation less likely.
     """
 
     word: str
@@ -28,15 +28,15 @@ class Contribution:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """
-    One label's score, taken apart.
+    The explanation of one score.
 
     Args:
         label: A label, or ANY.
-        log_odds: What the score is the sigmoid of.
-        base: What it would be without any word: ``log_odds`` is ``base`` plus the words' weights plus
+        log_odds: The score is the sigmoid of it.
+        base: The log-odds without any word: ``log_odds`` is ``base`` plus the words' weights plus
             ``second_opinion``.
-        words: Their contributions, in the order of the text.
-        second_opinion: By how much a second model moved it; 0 if none was asked.
+        words: The contributions of the words, in the order of the text.
+        second_opinion: The contribution of a second model; 0 if it was not used.
     """
 
     label: str
@@ -48,19 +48,19 @@ class Explanation:
 
 @runtime_checkable
 class Explainer(Protocol):
-    """A classifier that can take its scores apart."""
+    """A classifier that can explain its scores."""
 
     @property
     def identity(self) -> ClassifierIdentity:
-        """Whose scores it explains."""
+        """The classifier whose scores it explains."""
         ...
 
     def explain(self, text: str, labels: Sequence[str]) -> list[Explanation]:
         """
-        Take the scores of one text apart.
+        Explain the scores of one text.
 
         Args:
-            text: As it was classified.
+            text: The text as it was classified.
             labels: Labels other than OK, or ANY.
         Returns:
             One Explanation per label, in the same order.

@@ -1,4 +1,4 @@
-"""The nine labels of KoalaAI/Text-Moderation, and the plain word for each."""
+"""The nine labels of KoalaAI/Text-Moderation, and their categories."""
 
 from enum import StrEnum
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 
 class Label(StrEnum):
     """
-    What a text may contain, in the codes that the model itself uses.
+    The labels, with the codes of the model itself.
 
     Source:
         ``id2label`` of https://huggingface.co/KoalaAI/Text-Moderation, whose categories
@@ -25,7 +25,7 @@ class Label(StrEnum):
 
     @property
     def category(self) -> str:
-        """The field's usual word for this label, as in OpenAI's moderation API."""
+        """The usual name of the label, as in OpenAI's moderation API."""
         return _CATEGORIES[self]
 
 

@@ -1,4 +1,4 @@
-"""The whole of moderation: screen, classify, judge."""
+"""Moderates texts: screen, classify, judge."""
 
 import math
 from collections.abc import Sequence
@@ -19,27 +19,27 @@ from content_moderator.text.sentence import sentences
 from content_moderator.text.terms import ScreenedText
 
 MAX_SPANS: Final = 100
-"""A text of very many sentences must not become as many calls to a remote model."""
+"""The largest number of spans: a text of many sentences must not cause as many calls to a remote model."""
 
 NOTHING: Final = dict.fromkeys(Label, 0.0) | {Label.OK: 1.0}
-"""The scores of a text that shows nothing."""
+"""The scores of a text without visible characters."""
 
 ANYTIME: Final = CallContext()
 """The context of a call without a deadline or a caller."""
 
 Judgement = Verdict | ClassifierError
-"""What a text gets: a verdict, or the error that concerns it."""
+"""The result for one text: a verdict or an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moderator:
     """
-    Decides what should happen to texts: screen, classify, judge.
+    Decides about texts: screen, classify, judge.
 
     Args:
         classifier: Scores the texts.
-        policy: Decides, with rules of its own for each classifier that may answer.
-        explainer: Explains scores, if it is the classifier that gave them.
+        policy: Turns scores into decisions; it has rules for each classifier that can answer.
+        explainer: Explains scores that it gave itself; None if no classifier can.
     """
 
     classifier: Classifier
@@ -62,15 +62,15 @@ class Moderator:
 
     def moderate_each(self, texts: Sequence[str], context: CallContext = ANYTIME) -> list[Judgement]:
         """
-        Judge each text; one that cannot be scored fails alone.
+        Judge each text; a text that cannot be scored gets an error.
 
         Args:
             texts: Validated texts.
             context: The call's deadline, and how the cache takes part.
         Returns:
-            A Verdict or the error per text, in the same order.
+            A Verdict or an error for each text, in the same order.
         Raises:
-            ClassifierError: No text could be scored, for a reason that is not in the texts.
+            ClassifierError: The call failed as a whole.
         """
         found = self.judge([self.screen(text) for text in texts], context)
         errors = [each for each in found if isinstance(each, ClassifierError)]
@@ -86,8 +86,8 @@ class Moderator:
             text: A validated text.
             context: The call's deadline, and how the cache takes part.
         Returns:
-            The Verdict, and a Span per sentence; where there are more than ``MAX_SPANS``, neighbours are
-            joined.
+            The Verdict, and a Span for each sentence. Neighbours are joined if there are more than
+            ``MAX_SPANS``.
         Raises:
             ClassifierError: See `moderate`.
         """
@@ -104,7 +104,7 @@ class Moderator:
         ]
 
     def screen(self, text: str) -> ScreenedText:
-        """Clean a text and find its listed terms: what the classifier sees and the policy decides by."""
+        """Clean a text and find its listed terms."""
         return self._screen(clean(text))
 
     def judge(self, texts: Sequence[ScreenedText], context: CallContext) -> list[Judgement]:
@@ -112,24 +112,24 @@ class Moderator:
         Judge screened texts.
 
         Returns:
-            A Verdict or the error per text, in the same order.
+            A Verdict or an error for each text, in the same order.
         """
         shown = [screened.text for screened in texts if screened.text]
         outcomes = iter(self.classifier.classify(shown, context) if shown else ())
-        # A text that shows nothing is harmless, and no classifier is asked about it.
+        # A text without visible characters is harmless, and no classifier is asked.
         empty = Classification(NOTHING, self.classifier.identity, language=SHORT)
         return [self._judged(next(outcomes) if screened.text else empty, screened) for screened in texts]
 
     def explain(self, text: str, verdict: Verdict) -> list[Explanation] | None:
         """
-        Take the scores that led to *verdict* apart, word by word.
+        Explain the scores that led to *verdict*, word by word.
 
         Args:
             text: The text that was judged.
-            verdict: Of that text.
+            verdict: The verdict about it.
         Returns:
             An Explanation for each score among the reasons, or for any violation if there is none; None if
-            the classifier that answered cannot be taken apart.
+            the classifier that answered cannot explain its scores.
         """
         if self.explainer is None or self.explainer.identity != verdict.classification.classifier:
             return None
@@ -158,7 +158,7 @@ def all_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
     Return the verdicts if every text has one.
 
     Raises:
-        ClassifierError: Of the first text that has none.
+        ClassifierError: The error of the first text without a verdict.
     """
     verdicts: list[Verdict] = []
     for each in judgements:
@@ -169,5 +169,5 @@ def all_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
 
 
 def _moved(word: Contribution, origins: Sequence[int]) -> Contribution:
-    """Return a word's place in the text as it was sent."""
+    """Return a contribution with its position in the text as sent."""
     return replace(word, begin=origins[word.begin], end=origins[word.end])

@@ -1,4 +1,4 @@
-"""Turns scores into a decision, by thresholds for each classifier."""
+"""Turns scores into decisions, with thresholds for each classifier."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ from content_moderator.text.language import ENGLISH, SHORT, language_of
 from content_moderator.text.terms import ScreenedText, Terms
 
 OtherLanguages = Literal["review", "judge", "allow", "refuse"]
-"""What happens to a text in a language that the classifier does not judge; see config/app_conf.yml."""
+"""What to do with a text in a language that the classifier does not judge; see config/app_conf.yml."""
 
 DEFAULT_POLICY: Final = "default"
-"""The name of the policy of tenants that have none of their own."""
+"""The name of the policy of tenants without one of their own."""
 
 _VERSION_DIGITS: Final = 12
 
@@ -26,18 +26,18 @@ _SEVEREST_FIRST: Final = [(action, action.value) for action in reversed(CONSEQUE
 
 
 def score_of(classification: Classification, name: str) -> float:
-    """Return the score that the rule *name*, of ``RULE_NAMES``, looks at."""
+    """Return the score that the rule *name*, one of ``RULE_NAMES``, uses."""
     return classification.unsafe if name == ANY else classification.scores[Label(name)]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """
-    From which score on a label is reviewed, and from which it is blocked.
+    The thresholds of one label, one for each action.
 
     Args:
-        review: Lowest score in [0, 1] that a person should look at; None for never.
-        block: Lowest score in [0, 1] that is refused outright; None for never.
+        review: Lowest score in [0, 1] that goes to review; None for never.
+        block: Lowest score in [0, 1] that is blocked; None for never.
     """
 
     review: float | None = None
@@ -55,18 +55,17 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
-    From scores and terms to a decision.
+    Turns scores and listed terms into a decision.
 
     Args:
-        rules: For each classifier that may answer, a Rule for each name in ``RULE_NAMES`` that can have
-            consequences; the others have none.
-        terms: What is decided by the text itself.
-        name: What people call it.
-        other_languages: For each classifier, what happens to texts in languages that it does not judge;
-            "review" if it is not there.
+        rules: Rules by classifier and by name, one of ``RULE_NAMES``. Names without a rule have no effect.
+        terms: The listed terms.
+        name: The name of the policy.
+        other_languages: By classifier, what to do with texts in languages that it does not judge; "review" if
+            absent.
 
     Attributes:
-        version: Digits that change with whatever decides, and with nothing else.
+        version: A digest of everything that influences decisions.
     """
 
     rules: Mapping[str, Mapping[str, Rule]]
@@ -74,7 +73,7 @@ class Policy:
     name: str = DEFAULT_POLICY
     other_languages: Mapping[str, OtherLanguages] = field(default_factory=dict)
     version: str = field(init=False)
-    # The same rules, with the labels looked up.
+    # The rules with their labels, to save look-ups.
     _rules: Mapping[str, Sequence[tuple[str, Label | None, Rule]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +87,7 @@ class Policy:
         object.__setattr__(self, "version", hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS])
 
     def thresholds(self) -> dict[str, dict[str, dict[str, float | None]]]:
-        """Return the rules as plain numbers: by classifier, label and action."""
+        """Return the thresholds by classifier, label and action."""
         return {
             classifier: {label: asdict(rule) for label, rule in rules.items()}
             for classifier, rules in self.rules.items()
@@ -96,11 +95,11 @@ class Policy:
 
     def judge(self, classification: Classification, reading: ScreenedText | None = None) -> Verdict:
         """
-        Apply every rule to its score; the severest action met is the decision.
+        Apply every rule to its score; the severest action is the decision.
 
         Args:
-            classification: Of a text.
-            reading: Of the same text; None if its terms do not matter.
+            classification: The scores of a text.
+            reading: The same text, screened; None if listed terms do not matter.
         """
         language = self._language(classification, reading)
         exempt = reading is not None and reading.exempt
@@ -116,7 +115,7 @@ class Policy:
         return Verdict(classification, severest(reason.action for reason in reasons), reasons, self, language)
 
     def refuses(self, verdict: Verdict) -> bool:
-        """Return whether a text is not to be answered, for its language is not judged."""
+        """Return whether the text must be refused because its language is not judged."""
         return not verdict.language.judged and self._mode(verdict.classification) == "refuse"
 
     def _mode(self, classification: Classification) -> OtherLanguages:
@@ -136,7 +135,8 @@ class Policy:
         ):
             return []
         english = language.code == ENGLISH
-        # Elsewhere the embedded model knows too little to block; what a remote one says is taken as it is.
+        # In other languages the embedded model is not good enough to block. Scores of remote models are used
+        # as they are.
         may_block = english or not classification.classifier.cautious
         reasons = []
         scores = classification.scores

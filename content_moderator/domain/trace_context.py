@@ -1,4 +1,4 @@
-"""What connects the work of several threads to one request."""
+"""Connects the work of several threads to one request."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class TraceContext:
     """
-    What ties the work of other threads to the request that caused it.
+    Identifies the request for which a thread works.
 
     Args:
-        request_id: As in the ``X-Request-ID`` header and the log.
+        request_id: The id in the ``X-Request-ID`` header and in the log.
     """
 
     request_id: str

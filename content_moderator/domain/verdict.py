@@ -1,4 +1,4 @@
-"""A decision about one text, the reasons for it, and the one layout in which both are written."""
+"""The decision about one text, its reasons, and the one layout in which they are written."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from content_moderator.domain.policy import Policy
 
 ANY: Final = "ANY"
-"""The rule name for "anything at all", scored 1 - P(OK)."""
+"""The rule name for any violation; its score is 1 - P(OK)."""
 
 RULE_NAMES: Final = (*(label.value for label in HARMS), ANY)
 
@@ -24,17 +24,17 @@ LANGUAGE: Final = "LANGUAGE"
 REASON_NAMES: Final = (*RULE_NAMES, TERM, LANGUAGE)
 
 SCORE_DIGITS: Final = 6
-"""Digits after the point to which scores are written."""
+"""The number of decimal places of scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
     """
-    One rule that a text met.
+    One rule that applies to a text.
 
     Args:
         label: One of ``REASON_NAMES``.
-        category: The same in words.
+        category: The name of the label in words.
         score: The score that was compared; 1 for a term.
         threshold: The threshold that it reached; 1 for a term.
         action: The action of the rule.
@@ -54,7 +54,7 @@ class Reason:
         return {TERM: "term", LANGUAGE: "language"}.get(self.label, "score")  # type: ignore[return-value]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the reason as it is written; a reason without a term has no such key."""
+        """Return the layout of the reason; the key "term" is only there if there is one."""
         values = {
             "rule": self.rule,
             "label": self.label,
@@ -103,11 +103,11 @@ class Verdict:
 
     @property
     def flagged(self) -> bool:
-        """Return whether any rule was met."""
+        """Return whether there is any reason."""
         return bool(self.reasons)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the verdict as the API, the command line, scans and the audit log write it."""
+        """Return the layout of the verdict, for the API, the command line, scans and the audit log."""
         classification = self.classification
         return {
             "labels": labels_as_dicts(classification),
@@ -134,7 +134,7 @@ class Span:
     Args:
         begin: First code point of the sentence in the text as sent.
         end: The code point after its last one.
-        verdict: About the sentence alone.
+        verdict: The verdict about the sentence alone.
     """
 
     begin: int
@@ -142,7 +142,7 @@ class Span:
     verdict: Verdict
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the span as it is written."""
+        """Return the layout of the span."""
         return {
             "begin": self.begin,
             "end": self.end,

@@ -1,1 +1,1 @@
-"""Outbound HTTP: the only way from here to other servers, and hardened against what they may send."""
+"""Outbound connections: hardened HTTP sessions, and connections to Redis."""

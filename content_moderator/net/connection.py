@@ -1,13 +1,13 @@
 """
 urllib3 connections with one deadline for the whole exchange, and a check whether they can be reused.
 
-A socket time-out bounds one read: a server that drips a byte now and then is never timed out by it. Here the
-read time-out that urllib3 works out for a request (what its total leaves after connecting and sending) bounds
-the status line, the headers and the body together; and connecting is bounded over all addresses of a host,
-not for each.
+The time-out of a socket applies to one read, so a server that sends a byte now and then never runs into it.
+Here the read time-out that urllib3 computes for a request (the rest of its total after connecting and
+sending) applies to the status line, the headers and the body together. The connect time-out applies to all
+addresses of a host together.
 
-A connection on which anything is left after an answer would give the next request that answer, which is about
-another text. `Answer.complete` tells whether nothing is left; see `content_moderator.net.http`.
+If bytes are left on a connection after a reply, the next request would get them as its reply, about another
+text. `Answer.complete` tells whether nothing is left; see `content_moderator.net.http`.
 """
 
 import http.client
@@ -27,13 +27,15 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from content_moderator.observability import metrics
 
 MIN_CONNECT_SECONDS: Final = 1.0
-"""What each address of a host gets at least, while the budget lasts: one black hole must not eat it all."""
+"""
+The least time for each address of a host, so that one address that does not answer cannot use up all of it.
+"""
 
 MIN_RESEND_SECONDS: Final = 0.001
-"""A time-out of 0 would mean a socket that does not block."""
+"""The smallest time-out; 0 would make the socket non-blocking."""
 
 MAX_INTERIM_ANSWERS: Final = 8
-"""Answers 100 and 102 to 199 that are skipped before the final one (RFC 9110, 15.2)."""
+"""The largest number of interim responses (100 and 102 to 199, RFC 9110, 15.2) before the final one."""
 
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\r\n]*)?\r?\n")
@@ -68,20 +70,20 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _Buffer(io.BufferedReader):
-    """What has been received of an answer and not been read yet; `leftover` is what nobody read."""
+    """The received bytes that have not been read yet; `leftover` are those after the end of the reply."""
 
     leftover = False
 
     def close(self) -> None:
         if not self.closed:
-            # Without this peek() would wait for more.
+            # Otherwise peek() would wait for more bytes.
             cast(_BoundedReader, self.raw).ended = True
             self.leftover = bool(self.peek(1))
         super().close()
 
 
 class _BoundedSocket:
-    """The one thing that `http.client.HTTPResponse` asks of a socket."""
+    """The one method of a socket that `http.client.HTTPResponse` uses."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
@@ -93,11 +95,11 @@ class _BoundedSocket:
 
 class Answer(http.client.HTTPResponse):
     """
-    An answer that ends at a deadline, and knows whether its end is beyond doubt.
+    A response that is read until a deadline, and that knows whether its end is certain.
 
     Args:
-        sock: That it is read from.
-        deadline: On the monotonic clock.
+        sock: The socket to read from.
+        deadline: In monotonic seconds.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, deadline: float, **kwargs: Any) -> None:
@@ -107,12 +109,12 @@ class Answer(http.client.HTTPResponse):
 
     @property
     def complete(self) -> bool:
-        """Whether it was read to an end that its headers told, and nothing has come after it."""
+        """Whether it was read to the end that its headers announce, with no bytes after it."""
         return self._buffer.closed and not self._buffer.leftover and self._framed and not _pending(self._sock)
 
     @property
     def _framed(self) -> bool:
-        """Return whether its end is told in exactly one way: by a length or by chunks."""
+        """Return whether exactly one thing marks its end: a length or chunks."""
         lengths = set(self.headers.get_all("Content-Length", ()))
         encodings = self.headers.get_all("Transfer-Encoding", [])
         if self.headers.defects or (lengths and encodings) or len(lengths) > 1 or self.will_close:
@@ -122,7 +124,7 @@ class Answer(http.client.HTTPResponse):
         return any(map(_LENGTH.fullmatch, lengths))
 
     def _read_status(self) -> tuple[str, int, str]:
-        """Skip interim answers, but 101: what comes after it is another protocol."""
+        """Skip interim responses, except 101, after which another protocol follows."""
         for _ in range(MAX_INTERIM_ANSWERS + 1):
             found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
             if not 100 <= found[1] < 200 or found[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:  # noqa: PLR2004
@@ -131,7 +133,7 @@ class Answer(http.client.HTTPResponse):
         raise http.client.BadStatusLine("too many interim answers")
 
     def _get_chunk_left(self) -> int | None:
-        """Read the size of the next chunk: digits and nothing else, where int() takes -5, +5 and 1_0."""
+        """Read the size of the next chunk. Only digits are valid; int() would accept -5, +5 and 1_0."""
         if self.chunk_left:
             return self.chunk_left
         if self.chunk_left is not None and self.fp.read(2) != b"\r\n":
@@ -148,20 +150,19 @@ class Answer(http.client.HTTPResponse):
 
 
 def _pending(sock: Any) -> int:
-    """Count the bytes that TLS has decrypted and nobody has read: they do not show in the socket."""
+    """Return the number of decrypted bytes that have not been read; the socket does not show them."""
     return sock.pending() if hasattr(sock, "pending") else 0
 
 
 def addresses_of(host: str, port: int | None, seconds: float) -> list[str]:
     """
-    Resolve a host name within some seconds.
+    Resolve a host name, with a time-out.
 
-    The system's resolver takes no time-out and can hold a thread for half a minute: it runs in one of its
-    own.
+    The system's resolver has no time-out and can block for half a minute, so it runs in a separate thread.
 
     Raises:
-        TimeoutError: It has not answered.
-        OSError, UnicodeError: As ``socket.getaddrinfo``.
+        TimeoutError: The resolver did not answer in time.
+        OSError, UnicodeError: As raised by ``socket.getaddrinfo``.
     """
     found: Future[list[str]] = Future()
 
@@ -183,7 +184,7 @@ class _DeadlineMixin(HTTPConnection):
         return super().is_connected and not _pending(self.sock)
 
     def _new_conn(self) -> socket.socket:
-        """Try the host's addresses in turn, all of them together within the connect time-out."""
+        """Connect to the host's addresses in turn; the connect time-out applies to all of them together."""
         host, budget = self._dns_host, cast(float, self.timeout)
         ends = time.monotonic() + budget
         addresses = self._addresses(budget)
@@ -212,7 +213,7 @@ class _DeadlineMixin(HTTPConnection):
             raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        # A kept-alive socket still has whatever time-out its last read left behind.
+        # A reused socket still has the time-out of its last read.
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
         self._reused = self.sock is not None
@@ -224,8 +225,8 @@ class _DeadlineMixin(HTTPConnection):
         try:
             return self._response(deadline)
         except ConnectionError:
-            # The server had closed the kept-alive connection, which nobody can know before: no fault, and
-            # nothing of an answer has come. It is asked once more, on a new one, within the same time.
+            # The server had closed the idle connection. That cannot be known before, and no byte of a reply
+            # has arrived. The request is sent once more on a new connection, within the same time.
             if not self._reused:
                 raise
             metrics.RETRIES.labels("stale_connection").inc()
@@ -261,4 +262,4 @@ class DeadlineHTTPSConnectionPool(urllib3.HTTPSConnectionPool):
 
 
 POOLS: Final = {"http": DeadlineHTTPConnectionPool, "https": DeadlineHTTPSConnectionPool}
-"""For `urllib3.PoolManager.pool_classes_by_scheme`."""
+"""The value for `urllib3.PoolManager.pool_classes_by_scheme`."""

@@ -1,4 +1,4 @@
-"""A circuit breaker that opens at the first failure, for servers that the service can do without."""
+"""A circuit breaker that opens at the first failure, for servers without which the service works, too."""
 
 import threading
 import time
@@ -13,12 +13,12 @@ class FirstFailureBreaker:
     """
     Allows calls to a server while they succeed.
 
-    After a failure it allows none for a while, then one call as a trial. The log says once that the server is
-    lost and once that it is back.
+    After a failure it allows no calls for a while, then one trial call. The loss and the return of the server
+    are logged once each.
 
     Args:
-        name: Of the server, in the log: ``<name>_lost`` and ``<name>_back``.
-        pause_seconds: From a failure until the trial.
+        name: The name of the server in the log: ``<name>_lost`` and ``<name>_back``.
+        pause_seconds: Time from a failure to the trial call.
         clock: Monotonic seconds.
     """
 
@@ -33,7 +33,7 @@ class FirstFailureBreaker:
         self._trial_at = 0.0
 
     def allows_call(self) -> bool:
-        """Return whether to make a call; while the server is lost only one caller is told so at a time."""
+        """Return whether to make a call; while the server is lost, only one caller at a time gets True."""
         with self._lock:
             if self._lost:
                 if self._clock() < self._trial_at:
@@ -50,7 +50,7 @@ class FirstFailureBreaker:
             _log.warning(f"{self._name}_lost", reason=reason)
 
     def record_success(self) -> None:
-        """Record that a call was answered."""
+        """Record that a call succeeded."""
         if self._lost:
             with self._lock:
                 self._lost = False

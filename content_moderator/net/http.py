@@ -1,8 +1,8 @@
 """
 The hardened outbound HTTP client: requests sessions with one deadline and a limit of bytes.
 
-No proxies or netrc, no redirects, no cookies, no compression, one deadline for the whole exchange, a limit of
-bytes, and a connection that is used again only after an exchange beyond doubt.
+No proxies or netrc, no redirects, no cookies and no compression. A connection is reused only after a complete
+exchange.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ IDENTITY: Final = "identity"
 @dataclass(frozen=True, slots=True)
 class Reply:
     """
-    What a server has answered.
+    The reply of a server.
 
     Args:
         status: HTTP status code.
         headers: Case-insensitive.
-        body: Its bytes, at most one more than the limit.
+        body: The bytes, at most one more than the limit.
     """
 
     status: int
@@ -37,7 +37,7 @@ class Reply:
 
     @property
     def compressed(self) -> bool:
-        """Whether the body is compressed, which was not asked for."""
+        """Whether the body is compressed, although compression was not requested."""
         return self.headers.get("Content-Encoding", IDENTITY).lower() != IDENTITY
 
 
@@ -46,7 +46,7 @@ class OutboundSession(requests.Session):
     A session for one thread, with at most one connection.
 
     Args:
-        ca_file: Path of the certificate authority; None for the public ones.
+        ca_file: Path of the file of certificate authorities; None for the public ones.
     """
 
     def __init__(self, ca_file: str | None = None) -> None:
@@ -54,14 +54,17 @@ class OutboundSession(requests.Session):
         self.trust_env = False
         self.verify = ca_file or True
         self.headers.clear()
-        # requests keeps what a server sets even where nothing sends it back.
+        # requests would store cookies that a server sets.
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         adapter = _DeadlineAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find no redirect: requests would read the whole of its body, even when told not to follow."""
+        """
+        Return no redirect target: requests would read the whole body of a redirect, even if it does not
+        follow it.
+        """
 
     @contextmanager
     def exchange(
@@ -73,20 +76,20 @@ class OutboundSession(requests.Session):
         max_bytes: int,
     ) -> Iterator[Reply]:
         """
-        Make one exchange; the block decides whether its reply can be used, by ending without an exception.
+        Make one exchange; the block accepts the reply by ending without an exception.
 
-        The connection is kept only if it can, the status is 200 and nothing is left on it. Otherwise a late
-        answer would be taken for the answer to the next request.
+        The connection is kept only if the reply is accepted, the status is 200 and no bytes are left.
+        Otherwise a late reply would be taken for the reply to the next request.
 
         Args:
-            request: Prepared.
-            connect_seconds: Time to connect at most.
-            seconds: Time for all of it.
-            max_bytes: Of the body.
+            request: The prepared request.
+            connect_seconds: Longest time to connect.
+            seconds: Longest time of the whole exchange.
+            max_bytes: Limit for the body.
         Raises:
-            RequestException, HTTPError, OSError, ValueError: As requests, urllib3 and http.client do.
+            RequestException, HTTPError, OSError, ValueError: As raised by requests, urllib3 and http.client.
         """
-        # types-requests does not know that urllib3's is accepted.
+        # types-requests does not know that requests accepts urllib3's Timeout.
         timeout: Any = Timeout(connect=min(connect_seconds, seconds), total=seconds)
         sound = False
         try:
@@ -102,7 +105,7 @@ class OutboundSession(requests.Session):
 
 
 def _read(response: requests.Response, max_bytes: int) -> bytes:
-    """Read to the end or one byte past the limit; only a read at the end tells a body cut short."""
+    """Read to the end, or one byte more than the limit; only reading to the end detects a truncated body."""
     body = b""
     while wanted := max_bytes + 1 - len(body):
         part: bytes = response.raw.read(wanted, decode_content=False)

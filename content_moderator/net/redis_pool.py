@@ -21,18 +21,18 @@ def connection_pool(
     wait_seconds: float | None = None,
 ) -> redis.ConnectionPool:
     """
-    Make a pool; nothing is connected yet.
+    Create a pool; it does not connect yet.
 
     Args:
-        url: Of the server: redis://, rediss:// or unix://.
-        key: The setting that the URL is from, for errors.
-        timeout_seconds: For connecting, and for each exchange.
-        max_connections: Of this process.
-        password: Of the server.
-        password_name: Where a password belongs, for errors.
-        wait_seconds: How long to wait for a free connection; None fails at once.
+        url: URL of the server: redis://, rediss:// or unix://.
+        key: The setting with the URL, for errors.
+        timeout_seconds: For connecting, and for each read.
+        max_connections: Largest number of connections of this process.
+        password: Password of the server.
+        password_name: The secret for the password, for errors.
+        wait_seconds: How long to wait for a free connection; None to fail at once.
     Raises:
-        ConfigurationError: The URL is not one of a server, or carries credentials.
+        ConfigurationError: The URL is invalid or contains credentials.
     """
     try:
         parts = urlsplit(url)
@@ -45,7 +45,7 @@ def connection_pool(
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
-            # No greetings beyond what is needed: they would be further round trips.
+            # Without the optional greetings, which would be further round trips.
             protocol=2,
             driver_info=None,
             **({} if password is None else {"password": password.reveal()}),

@@ -1,4 +1,4 @@
-"""Checks the URLs that the service calls, which come only from its settings."""
+"""Checks the URLs of servers, which come only from the settings."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -8,15 +8,15 @@ from content_moderator.domain.errors import ConfigurationError
 
 def checked_url(url: str, key: str, *, require_https: bool, credentials_in: str | None = None) -> str:
     """
-    Refuse a URL that would send something astray.
+    Check a URL and return it.
 
     Args:
-        url: What is to be called.
-        key: The setting that it is from.
-        require_https: Whether plain HTTP is refused, except to this machine.
-        credentials_in: Where credentials belong, if there are any.
+        url: The URL.
+        key: The setting with the URL.
+        require_https: Whether plain HTTP is refused, except on the same machine.
+        credentials_in: The secret for credentials, for errors; None if there is none.
     Raises:
-        ConfigurationError: It is not an http(s) URL with a host, or carries credentials.
+        ConfigurationError: It is not an http(s) URL with a host, or contains credentials.
     """
     try:
         parts = urlsplit(url)
@@ -35,7 +35,7 @@ def checked_url(url: str, key: str, *, require_https: bool, credentials_in: str 
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine."""
+    """Return whether a host is the same machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The audit log: who asked, what was decided and why, and never the text."""
+"""The audit log: caller, decision and reasons for each text, but never the text."""
 
 import hashlib
 import hmac
@@ -28,15 +28,14 @@ _log = structlog.get_logger(__name__)
 
 class AuditLog:
     """
-    Writes one JSON object a line for each text that was judged.
+    Writes one line of JSON for each text that is judged.
 
-    A text is named by a keyed hash (HMAC-SHA256 of the cleaned text): with the secret one can find what
-    was decided about a given text; without it nobody can find a text by trying. A line that cannot
-    be written is counted and logged, and the answer goes out all the same.
+    A text is identified by a keyed hash (HMAC-SHA256 of the cleaned text). With the secret, the decision
+    about a given text can be found; without it nobody can find a text by guessing. If a line cannot be
+    written, that is counted and logged, and the response is sent anyway.
 
     Args:
-        path: Of the file, which is written to at its end and opened anew when it was moved away; or
-            ``STANDARD_OUTPUT``.
+        path: The file to append to, which is opened again if it was moved away; or ``STANDARD_OUTPUT``.
         secret: The key of the hash.
     Raises:
         ConfigurationError: The file cannot be written.
@@ -63,15 +62,15 @@ class AuditLog:
         Record a decision.
 
         Args:
-            text: That was judged; None if not even its hash is to be kept.
-            verdict: About it.
-            request_id: Of the request.
-            endpoint: That was asked.
-            caller: Who asked, if that is known.
+            text: The text; None to write no hash.
+            verdict: The verdict about the text.
+            request_id: The id of the request.
+            endpoint: The endpoint of the request.
+            caller: The caller; None for anonymous callers.
         """
         judged = verdict.as_dict()
         for reason in judged["reasons"]:
-            # A term is a word of the text.
+            # A term is a part of the text.
             reason.pop("term", None)
         line: dict[str, Any] = {
             "event": "audit",
@@ -86,20 +85,20 @@ class AuditLog:
         self._handler.handle(record)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._handler.close()
 
     def hash(self, text: str) -> str:
-        """Return the name of a text."""
+        """Return the keyed hash of a text."""
         return hmac.new(self._secret.reveal().encode(), clean(text).encode(), hashlib.sha256).hexdigest()
 
 
 def build_audit(settings: AuditSettings, secret: Secret | None) -> AuditLog | None:
     """
-    Make the audit log that is set; None if there is none.
+    Build the audit log that the settings describe; return None if there is none.
 
     Raises:
-        ConfigurationError: Its secret is missing, or the file cannot be written.
+        ConfigurationError: The secret is missing, or the file cannot be written.
     """
     if settings.file is None:
         return None
@@ -109,7 +108,7 @@ def build_audit(settings: AuditSettings, secret: Secret | None) -> AuditLog | No
 
 
 def _standard_output() -> logging.Handler:
-    """Write by a thread, as the log does: standard output may be a pipe that nobody reads."""
+    """Return a handler that writes in a thread, as the log does: nobody may read from standard output."""
     try:
         return LogHandler(LogWriter(sys.stdout.fileno(), on_drop=metrics.AUDIT_FAILURES.inc))
     except (OSError, AttributeError, ValueError):
@@ -117,7 +116,7 @@ def _standard_output() -> logging.Handler:
 
 
 class _File(WatchedFileHandler):
-    """A file that is its owner's alone."""
+    """A log file that only its owner can read."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, encoding="utf-8")
@@ -130,7 +129,7 @@ class _File(WatchedFileHandler):
         try:
             super().emit(record)
         except OSError:
-            # It has to be opened anew and cannot, which the class that this one is of does not look after.
+            # The base class does not handle a file that cannot be opened again.
             self.handleError(record)
 
 

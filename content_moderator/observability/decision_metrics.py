@@ -15,7 +15,7 @@ def count_verdict(verdict: Verdict) -> None:
 
 
 def counts_of(verdict: Verdict) -> Sequence[Callable[[], None]]:
-    """Return what to call for each verdict like this one."""
+    """Return the functions to call for each verdict with the same result as this one."""
     reasons = tuple((each.label, each.action) for each in verdict.reasons)
     name, language = verdict.classification.classifier.name, verdict.language
     return _counts(name, verdict.decision, metrics.counted_language(language.code), language.judged, reasons)
@@ -25,7 +25,7 @@ def counts_of(verdict: Verdict) -> Sequence[Callable[[], None]]:
 def _counts(
     classifier: str, decision: Action, language: str, judged: bool, reasons: tuple[tuple[str, Action], ...]
 ) -> Sequence[Callable[[], None]]:
-    """Find counters by their labels, which takes longer than counting."""
+    """Return the counters; looking them up by label takes longer than counting."""
     counters = (
         metrics.DECISIONS.labels(classifier, decision.value),
         metrics.LANGUAGES.labels(language, str(judged).lower()),

@@ -1,4 +1,4 @@
-"""Structured logs on standard output: one event a line, with the request's id, never with a text."""
+"""Structured logs on standard output: one event per line, with the request's id, never with a text."""
 
 import contextlib
 import io
@@ -19,10 +19,10 @@ from content_moderator.observability import metrics
 from content_moderator.server.log_writer import LogWriter
 
 request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
-"""The request that this thread works for; every event of the log names it."""
+"""The id of the request for which this thread works; every log event has it."""
 
 FOREIGN: Final = ("urllib3", "requests", "charset_normalizer", "redis", "jwt")
-"""Libraries whose own lines quote addresses and the words of other servers; what fails is logged by us."""
+"""Libraries whose log messages quote URLs and replies. Failures are logged by our own code instead."""
 
 
 _log = structlog.get_logger(__name__)
@@ -57,9 +57,9 @@ def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any])
 
 def log_request(event: dict[str, Any]) -> None:
     """
-    Write the line of a request, at level info.
+    Write the log line of a request, at level info.
 
-    The lines of structlog's processors, without them: each request has one of these, and they are most of it.
+    The line is the same as that of structlog's processors, which would take most of the time of a request.
     """
     if not _request_lines.as_json:
         _log.info("request", **event)
@@ -79,7 +79,7 @@ def log_request(event: dict[str, Any]) -> None:
 
 @dataclass
 class _RequestLines:
-    """How the lines of requests are written: as JSON, or as structlog is set up."""
+    """Writes the log lines of requests: directly as JSON, or through structlog."""
 
     as_json: bool = False
 
@@ -88,7 +88,7 @@ _request_lines: Final = _RequestLines()
 
 
 def _logger(*_: Any) -> Any:
-    """Write by a thread what goes to a descriptor, and at once what a test takes in."""
+    """Return a logger that writes in a thread, or directly if standard output is replaced, as in tests."""
     try:
         return _queued(sys.stdout.fileno())
     except (io.UnsupportedOperation, AttributeError, ValueError):
@@ -96,7 +96,7 @@ def _logger(*_: Any) -> Any:
 
 
 def flush() -> None:
-    """Wait until what was logged so far is written, for a second at most."""
+    """Wait until all log lines so far are written, at most a second."""
     with contextlib.suppress(io.UnsupportedOperation, AttributeError, ValueError):
         _queued(sys.stdout.fileno()).writer.flush()
 
@@ -107,7 +107,7 @@ def _queued(descriptor: int) -> "_QueuedLogger":
 
 
 class _QueuedLogger:
-    """What structlog gives rendered lines to, whatever their level."""
+    """Receives the rendered lines from structlog, for all levels."""
 
     def __init__(self, writer: LogWriter) -> None:
         self.writer = writer
@@ -115,5 +115,5 @@ class _QueuedLogger:
 
 
 def _json(event: Any, default: Callable[[Any], Any]) -> str:
-    """Write an event as JSON, in a fifth of the time of the standard library."""
+    """Render an event as JSON, in a fifth of the time of the standard library."""
     return orjson.dumps(event, default=default).decode()

@@ -1,9 +1,9 @@
 """
-Metric files that allocate their room on the disk before they are written to.
+Metric files that allocate disk space before they are written to.
 
-prometheus_client maps sparse files into memory: where the disk (or /dev/shm) is full, writing to one ends the
-process with SIGBUS. Here the room is allocated first. Where there is none, the values concerned are kept in
-this process alone and do not show in /metrics, and a line in the log says so.
+prometheus_client maps sparse files into memory. If the disk (or /dev/shm) is full, writing to one ends the
+process with SIGBUS. Here the space is allocated first. If there is none, the values are kept in this process
+only and are not in /metrics, and the log says so.
 """
 
 import contextlib
@@ -25,10 +25,11 @@ _ALIGNMENT: Final = 8
 
 class AllocatedDict(mmap_dict.MmapedDict):
     """
-    A file of values by key.
+    A file with values by key.
 
     Attributes:
-        on_loss: Told the first error of each file for whose sake a value is kept in this process only.
+        on_loss: Called with the first error of each file because of which a value is kept in this process
+            only.
     """
 
     on_loss: Callable[[OSError], object] = staticmethod(lambda _: None)
@@ -57,7 +58,7 @@ class AllocatedDict(mmap_dict.MmapedDict):
         """Set the value of *key* and its time."""
         position = self._positions.get(key)
         if position is not None and self._m is not None:
-            # The usual case, ten times a request: without the ways round.
+            # The usual case, about ten times for each request, so it is the shortest.
             _VALUE_AND_TIME.pack_into(self._m, position, value, timestamp)
         elif self._has(key):
             super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
@@ -65,7 +66,7 @@ class AllocatedDict(mmap_dict.MmapedDict):
             self._kept[key] = value, timestamp
 
     def _has(self, key: str) -> bool:
-        """Return whether *key* has its place in the file, if need be after giving it one."""
+        """Return whether *key* has a position in the file; allocate one if necessary."""
         if self._m is None or key in self._kept:
             return False
         if key in self._positions:
@@ -96,7 +97,7 @@ class AllocatedDict(mmap_dict.MmapedDict):
 
 
 def _allocate(path: Path) -> None:
-    """Make a file of zeros, in one step: who reads it sees no empty one."""
+    """Create a file of zeros atomically, so that no reader sees an empty one."""
     if path.exists():
         return
     fresh = path.with_name(f"{path.name}.new")
@@ -114,15 +115,15 @@ def _allocate(path: Path) -> None:
 
 def _take_room(descriptor: int, size: int) -> None:
     """
-    Make a file so large, with room on the disk for all of it.
+    Extend a file to a size, with disk space for all of it.
 
     Raises:
-        OSError: There is none.
+        OSError: There is no space.
     """
     try:
         os.posix_fallocate(descriptor, 0, size)
     except (AttributeError, OSError) as error:
-        # Neither every system nor every file system has it.
+        # Not every system and file system supports it.
         if getattr(error, "errno", None) not in {None, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
             raise
         missing = size - os.fstat(descriptor).st_size
@@ -130,5 +131,5 @@ def _take_room(descriptor: int, size: int) -> None:
 
 
 def install(values: Any) -> None:
-    """Have ``prometheus_client.values``, given as *values*, use these files."""
+    """Make the module ``prometheus_client.values``, passed as *values*, use these files."""
     values.MmapedDict = AllocatedDict

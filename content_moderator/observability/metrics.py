@@ -1,9 +1,9 @@
 """
-The Prometheus metrics, and how several worker processes share them.
+The Prometheus metrics, which several worker processes share.
 
-Under gunicorn each worker writes to files of its own in ``PROMETHEUS_MULTIPROC_DIR``, named after a
-slot that gunicorn.conf.py hands out again when a worker has gone: counters stay exact over restarts,
-and there are never more files than workers alive at once.
+Under gunicorn each worker writes to its own files in ``PROMETHEUS_MULTIPROC_DIR``. They are named after a
+slot, which gunicorn.conf.py gives to another worker when this one has ended. So counters stay exact over
+restarts, and there are never more files than workers at the same time.
 """
 
 import itertools
@@ -39,13 +39,13 @@ _SLOT: Final = os.environ.get("MODERATOR_METRICS_SLOT")
 _metric_losses: list[OSError] = []
 
 if _DIRECTORY and _SLOT:
-    # Chosen before the first metric below is made, as prometheus_client asks.
+    # prometheus_client requires that this is set before the first metric is created.
     metric_files.install(values)
     metric_files.AllocatedDict.on_loss = staticmethod(_metric_losses.append)
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _SLOT)  # type: ignore[no-untyped-call]
 
 METHOD_NAMES: Final = {"classify.classify": "classify", "operations.healthcheck": "healthcheck"}
-"""From endpoint to the name of its counter, as in the service that this one replaces."""
+"""The name of the counter of each endpoint, as in the service that this one replaces."""
 
 METHOD_CALLS: Final = {
     endpoint: Counter(name, f"Calls of {name}.") for endpoint, name in METHOD_NAMES.items()
@@ -55,44 +55,45 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 BUILD_INFO: Final = Gauge(
     "content_moderator_build_info",
-    "Always 1; the labels tell what runs.",
+    "Always 1; the labels have the versions.",
     ("version", "python"),
     multiprocess_mode="livemax",
 )
 HTTP_REQUESTS: Final = Counter(
     "content_moderator_http_requests",
-    "Requests answered, by endpoint, method and class of status.",
+    "Answered requests, by endpoint, method and class of status.",
     ("endpoint", "method", "status"),
 )
 HTTP_REQUEST_SECONDS: Final = Histogram(
     "content_moderator_http_request_duration_seconds",
-    "Time from the request's headers to the answer, in seconds.",
+    "Time from the headers of the request to the response, in seconds.",
     ("endpoint",),
     buckets=_SECONDS,
 )
 HTTP_REQUESTS_IN_PROGRESS: Final = Gauge(
     "content_moderator_http_requests_in_progress",
-    "Requests being answered.",
+    "Requests in progress.",
     multiprocess_mode="livesum",
 )
-ERRORS: Final = Counter("content_moderator_errors", "Errors answered, by stable code.", ("code",))
+ERRORS: Final = Counter("content_moderator_errors", "Error responses, by stable code.", ("code",))
 DECISIONS: Final = Counter(
     "content_moderator_decisions",
-    "Texts judged, by the classifier that scored them and the decision.",
+    "Judged texts, by classifier and decision.",
     ("classifier", "decision"),
 )
 REASONS: Final = Counter(
     "content_moderator_reasons",
-    "Rules met, by classifier, label and action.",
+    "Reasons of decisions, by classifier, label and action.",
     ("classifier", "label", "action"),
 )
 LANGUAGES: Final = Counter(
     "content_moderator_texts_by_language",
-    "Texts judged, by language (ISO 639, or other) and whether the classifier judges it.",
+    "Judged texts, by language (ISO 639, or other) and whether the classifier judges it.",
     ("language", "judged"),
 )
 SECOND_OPINIONS: Final = Counter(
-    "content_moderator_second_opinions", "Texts about which the embedded model's sentence encoder was asked."
+    "content_moderator_second_opinions",
+    "Texts that the embedded model's sentence encoder has scored as well.",
 )
 COUNTED_LANGUAGES: Final = (
     "en",
@@ -111,28 +112,28 @@ COUNTED_LANGUAGES: Final = (
     "tr",
     "zh",
 )
-"""Languages that are counted by themselves."""
+"""Languages with their own label value; others are counted as "other"."""
 
 CLASSIFIER_CALLS: Final = Counter(
     "content_moderator_classifier_calls",
-    "Calls to a classifier, by outcome: ok, or the error's code.",
+    "Calls to a classifier, by outcome: ok, or the code of the error.",
     ("classifier", "outcome"),
 )
 CLASSIFIER_CALL_SECONDS: Final = Histogram(
     "content_moderator_classifier_call_duration_seconds",
-    "Time that a call to a classifier took, in seconds.",
+    "Duration of calls to a classifier, in seconds.",
     ("classifier",),
     buckets=_SECONDS,
 )
 
 RETRIES: Final = Counter(
     "content_moderator_classifier_retries",
-    "Calls to the classifier that were made again, by what had failed.",
+    "Retried calls to the classifier, by the code of the failure.",
     ("reason",),
 )
 RETRY_BUDGET_EXHAUSTED: Final = Counter(
     "content_moderator_classifier_retry_budget_exhausted",
-    "Failed calls that were not made again because too many were.",
+    "Failed calls that were not retried because the retry budget was exhausted.",
 )
 BREAKER_STATE: Final = Gauge(
     "content_moderator_classifier_breaker_state",
@@ -142,48 +143,48 @@ BREAKER_STATE: Final = Gauge(
 )
 BREAKER_TRANSITIONS: Final = Counter(
     "content_moderator_classifier_breaker_transitions",
-    "Changes of a circuit breaker, by the state that it came to.",
+    "Changes of a circuit breaker, by new state.",
     ("state",),
 )
 BATCH_TEXTS: Final = Histogram(
     "content_moderator_classifier_batch_texts",
-    "Texts that left in one call.",
+    "Texts in one call.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128),
 )
 BATCHES_SPLIT: Final = Counter(
     "content_moderator_classifier_batches_split",
-    "Batches that failed as a whole and were halved, by the error's code.",
+    "Batches that failed as a whole and were halved, by the code of the error.",
     ("reason",),
 )
 QUEUE_SECONDS: Final = Histogram(
     "content_moderator_classifier_queue_duration_seconds",
-    "Time from the arrival of each text until its call began, in seconds.",
+    "Time from the arrival of each text to the start of its call, in seconds.",
     buckets=_SECONDS,
 )
 CALLS_IN_FLIGHT: Final = Gauge(
     "content_moderator_classifier_calls_in_flight",
-    "Batches under way, retries and pauses included.",
+    "Batches in progress, including retries and pauses.",
     multiprocess_mode="livesum",
 )
 CALLS_SAVED: Final = Counter(
     "content_moderator_classifier_calls_saved",
-    "Calls that were not made: the text was under way already (shared), or left with others (batched).",
+    "Calls that were saved: the text was already in progress (shared), or sent with others (batched).",
     ("reason",),
 )
 CHUNKED: Final = Counter(
     "content_moderator_classifier_divided_texts",
-    "Texts that were longer than the model reads at once, and were scored in parts.",
+    "Texts that were longer than the limit of the model, and were scored in parts.",
 )
 DEOBFUSCATED: Final = Counter(
     "content_moderator_classifier_disguised_texts",
-    "Texts with disguised words, which were scored as they are and as a person reads them.",
+    "Texts with disguised words, which were scored as written and deobfuscated.",
 )
 SHED: Final = Counter(
-    "content_moderator_requests_shed", "Calls refused because too many texts waited: 503 overloaded."
+    "content_moderator_requests_shed", "Calls refused because the queue was full: 503 overloaded."
 )
 DEGRADED: Final = Counter(
     "content_moderator_degraded",
-    "Texts that the stand-in answered, by the code of what had failed.",
+    "Texts that the stand-in answered, by the code of the failure.",
     ("code",),
 )
 READINESS: Final = Gauge(
@@ -195,12 +196,12 @@ READINESS: Final = Gauge(
 
 CACHE_LOOKUPS: Final = Counter(
     "content_moderator_cache_lookups",
-    "Texts looked up in the cache, by layer and result.",
+    "Look-ups in the cache, by layer and result.",
     ("layer", "result"),
 )
 CACHE_LOOKUP_SECONDS: Final = Histogram(
     "content_moderator_cache_lookup_duration_seconds",
-    "Time of a look-up, in seconds; the guard's included.",
+    "Duration of a look-up including the guard, in seconds.",
     ("layer",),
     buckets=(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5),
 )
@@ -209,49 +210,49 @@ CACHE_ENTRIES: Final = Gauge(
 )
 CACHE_BYTES: Final = Gauge(
     "content_moderator_cache_bytes",
-    "Bytes of the cached answers, estimated.",
+    "Estimated size of the cached answers, in bytes.",
     multiprocess_mode="livesum",
 )
 CACHE_EVICTIONS: Final = Counter(
     "content_moderator_cache_evictions",
-    "Answers forgotten, because there were too many entries or bytes, or they were too old or replaced.",
+    "Answers removed from the cache: too many entries or bytes, expired, or replaced.",
     ("reason",),
 )
 GUARD_REFUSALS: Final = Counter(
     "content_moderator_cache_guard_refusals",
-    "Similar texts whose answer was not used, by what the guard found.",
+    "Near copies whose answer was not used, by the reason of the guard.",
     ("reason",),
 )
 CACHE_SAMPLES: Final = Counter(
     "content_moderator_cache_samples",
-    "Answers from a similar text that were checked with the classifier, by what came of it.",
+    "Answers from near copies that were checked with the classifier, by result.",
     ("result",),
 )
 SHARED_FAILURES: Final = Counter(
     "content_moderator_cache_shared_failures",
-    "Exchanges with the shared cache that failed, and values there that could not be used.",
+    "Failed exchanges with the shared cache, and unusable values, by reason.",
     ("reason",),
 )
 
 KEY_SET_FETCHES: Final = Counter(
     "content_moderator_key_set_fetches",
-    "Fetches of the identity provider's keys, by what came of them.",
+    "Fetches of the identity provider's keys, by result.",
     ("result",),
 )
 LOG_FAILURES: Final = Counter(
     "content_moderator_log_failures",
-    "Lines of the log that could not be written, or were dropped because too many waited.",
+    "Log lines that could not be written, or were dropped because too many were waiting.",
 )
 AUDIT_FAILURES: Final = Counter(
     "content_moderator_audit_failures", "Decisions that could not be written to the audit log."
 )
 LIMIT_STORAGE_FAILURES: Final = Counter(
     "content_moderator_rate_limit_storage_failures",
-    "Exchanges with the server that rate limits are counted on that failed.",
+    "Failed exchanges with the server of the rate limits.",
 )
 
 HTTP_ERROR_CODES: Final = ("not_found", "method_not_allowed", "bad_request", "internal_error")
-"""Codes of errors that are not of our own tree."""
+"""Codes of errors that are not in the tree of `content_moderator.domain.errors`."""
 
 
 RETRYABLE_CODES: Final = (
@@ -261,7 +262,7 @@ RETRYABLE_CODES: Final = (
 
 
 def codes(root: type[AnswerableError]) -> list[str]:
-    """List the stable codes of the errors below *root*."""
+    """Return the stable codes of the errors below *root*."""
     return [error.code for error in answerable_errors(root)]
 
 
@@ -274,11 +275,11 @@ _CLOSED: Final = {
     KEY_SET_FETCHES: ("ok", "failed"),
     CACHE_EVICTIONS: ("entries", "bytes", "expired", "replaced"),
 }
-"""Every value that the one label of these metrics can have."""
+"""All values of the label of metrics with one label."""
 
 
 def initialise(classifier: str) -> None:
-    """Set every combination of labels to 0, so that a rate exists before the first event."""
+    """Set all combinations of labels to 0, so that rates exist before the first event."""
     metric_files.AllocatedDict.on_loss = staticmethod(_tell_loss)
     for error in _metric_losses:
         _tell_loss(error)
@@ -301,7 +302,7 @@ def initialise(classifier: str) -> None:
 
 
 def counted_language(code: str) -> str:
-    """Return the label under which a language is counted, one of a closed set."""
+    """Return the label value of a language, one of a fixed set."""
     return code if code in COUNTED_LANGUAGES else "other"
 
 
@@ -314,7 +315,7 @@ REGISTRY.register(Reloads())
 
 def exposition(accept: str) -> tuple[bytes, str]:
     """
-    Write all metrics for a scrape.
+    Return all metrics for a scrape.
 
     Args:
         accept: The scraper's Accept header.

@@ -1,4 +1,4 @@
-"""Metrics of gunicorn's master and workers, read at each scrape."""
+"""Metrics of gunicorn's master and workers, which are read at each scrape."""
 
 import contextlib
 import os
@@ -13,17 +13,17 @@ from content_moderator.server.reload_status import read_reload_status, workers
 
 class Reloads:
     """
-    Tells how the last reload went, from the word that gunicorn.conf.py leaves.
+    Collects the result of the last reload, from the file that gunicorn's master writes.
 
-    Only the master knows, which has no metrics; so whichever worker is scraped reads it.
+    The master itself has no metrics, so the worker that is scraped reads the file.
     """
 
     def describe(self) -> list[Metric]:
-        """Name nothing before it is there."""
+        """Return no metrics, because there may be none yet."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Return what is there now."""
+        """Return the current metrics."""
         if word := read_reload_status(os.environ.get("MODERATOR_RUN_DIR")):
             yield GaugeMetricFamily(
                 "content_moderator_config_last_reload_successful",
@@ -38,14 +38,14 @@ class Reloads:
 
 
 class Workers:
-    """Tells what each worker takes of the machine."""
+    """Collects the resources that each worker uses."""
 
     def describe(self) -> list[Metric]:
-        """Name nothing before it is there."""
+        """Return no metrics, because there may be none yet."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Return what is there now."""
+        """Return the current metrics."""
         families = {
             name: GaugeMetricFamily(f"content_moderator_worker_{name}", text, labels=("worker",))
             for name, text in _WORKER_GAUGES.items()
@@ -66,7 +66,7 @@ _WORKER_GAUGES: Final = {
 
 
 def _measures(process: Path) -> dict[str, float]:
-    """Read of a process what ``_WORKER_GAUGES`` names."""
+    """Return the values of ``_WORKER_GAUGES`` for one process."""
     pages = int((process / "statm").read_text().split()[1])
     limits = (process / "limits").read_text()
     return {

@@ -1,4 +1,4 @@
-"""What the server does for us in one exchange each, in its own language."""
+"""The Lua scripts that the Redis server runs, one round trip each."""
 
 from importlib.resources import files
 from typing import Final

@@ -1,4 +1,4 @@
-"""Finds what changed between two nearly equal texts, in words, and which changes do not matter."""
+"""Finds the changed words between two nearly equal texts, and the changes that do not matter."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,36 +18,36 @@ _SIGNS: Final = str.maketrans(
         **dict.fromkeys("\u2013\u2014\u2012\u2015", "-"),
     }
 )
-"""Quotation marks and dashes, of which each kind is one sign."""
+"""Maps all quotation marks to one sign, and all dashes to one."""
 
 _KINDS: Final = {"!": ".", ";": ","}
-"""Signs that say the same. Colons and dashes are signs of their own: what comes behind is named by them."""
+"""Signs with the same meaning. Colons and dashes are not among them, because they introduce what follows."""
 
 _PAUSES: Final = frozenset({".", ","})
 
 _EXCHANGED: Final = (_PAUSES, frozenset({",", "-"}))
-"""Pauses of which one may stand for the other."""
+"""Pauses that can replace each other."""
 
 _OPENERS: Final = word_set("well oh so yes wow ah anyway however also")
-"""At the beginning of a text a pause behind these, or none, changes nothing."""
+"""At the beginning of a text, a pause after these words can be added or removed."""
 
 _TITLES: Final = re.compile(r"(?:one more thing|next stop|(?:a )?(?:note|reminder)|ps|fyi) ")
-"""At the beginning of a text a colon behind these, or none, changes nothing."""
+"""At the beginning of a text, a colon after these words can be added or removed."""
 
 _JOINERS: Final = word_set("and but so")
-"""Before these a pause, or none, changes nothing."""
+"""Before these words a pause can be added or removed."""
 
 _ASKING: Final = word_set("are is did can could")
-"""A text that begins so is a question without its mark, too."""
+"""A text that begins with one of these is a question, even without a question mark."""
 
 _AT_THE_END: Final = frozenset(".,:-\u2022")
-"""What says nothing at the end of a text; a question mark does."""
+"""Signs without a meaning at the end of a text; a question mark has one."""
 
 _GLUE: Final = frozenset(".-':!")
-"""Between two letters or figures these are part of a word, a number, or a word written to be overlooked."""
+"""Between two letters or digits, these belong to a word, a number, or a disguised word."""
 
 _LEADING: Final = frozenset("!")
-"""Before a letter this may be one."""
+"""Before a letter, this can stand for a letter."""
 
 _WORDS_OF_GREETING: Final = (
     r"(?:hi|hello|hey|hiya|howdy|greetings|dear|please|thanks|thank you"
@@ -60,7 +60,7 @@ _TAIL: Final = re.compile(
     r"|goodbye|please|pls|thx|ty|sorry))+(?: \?)?$"
 )
 FAREWELLS: Final = frozenset({"bye", "goodbye", "goodby", "farewell", "adieu", "cheerio", "ciao"})
-"""Never the same as a greeting or thanks: where somebody says farewell, it may be for ever."""
+"""Never equal to a greeting or thanks: a farewell can announce a suicide."""
 
 _CONTRACTIONS: Final = word_set(
     """
@@ -69,20 +69,20 @@ _CONTRACTIONS: Final = word_set(
     theyd
     """
 )
-"""Without their apostrophe they are no other word."""
+"""Words that do not become another word without their apostrophe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    One place where two texts differ.
+    One difference between two texts.
 
     Args:
-        removed: Words and signs of the one that the other does not have.
-        added: Those of the other.
-        is_greeting: Whether all of them belong to a greeting, or to thanks at the end.
-        place: Where in the one they stand, as a number of its words and signs.
-        is_idle: Whether it is a pause that says the same as another, or as none, if no other one has changed.
+        removed: Words and signs of the first text that the second does not have.
+        added: Words and signs of the second text that the first does not have.
+        is_greeting: Whether all of them belong to a greeting at the beginning or to thanks at the end.
+        place: Index of the difference among the words and signs of the first text.
+        is_idle: Whether it is a pause without a meaning, provided that no other pause has changed.
     """
 
     removed: tuple[str, ...]
@@ -93,12 +93,12 @@ class Change:
 
     @property
     def words(self) -> list[str]:
-        """All of them, as the embedded model would read them."""
+        """The normalized words of both texts."""
         return [normalise(word) for word in (*self.removed, *self.added)]
 
     @property
     def is_farewell(self) -> bool:
-        """Whether somebody says farewell in one of the two."""
+        """Whether one of the texts has a farewell here."""
         return not FAREWELLS.isdisjoint((*self.removed, *self.added))
 
     @property
@@ -108,28 +108,28 @@ class Change:
 
     @property
     def is_case(self) -> bool:
-        """Whether nothing but capitals differ."""
+        """Whether only capitals differ."""
         return list(map(str.lower, self.removed)) == list(map(str.lower, self.added))
 
     @property
     def is_apostrophe(self) -> bool:
-        """Whether nothing but an apostrophe was forgotten: "dont", but not "hell" for "he'll"."""
+        """Whether only an apostrophe is missing: "dont", but not "hell" for "he'll"."""
         bare = [token.replace("'", "").lower() for token in self.removed]
         same = bare == [token.replace("'", "").lower() for token in self.added]
         return same and _CONTRACTIONS.issuperset(bare)
 
 
 def is_sign(token: str) -> bool:
-    """Return whether a token is punctuation, or another sign that is no word."""
+    """Return whether a token is punctuation or another sign."""
     return not any(map(str.isalnum, token))
 
 
 def tokens_of(folded: str) -> list[str]:
     """
-    Return the words of a folded text, and every sign that may mean something.
+    Return the words of a folded text, and every sign that can have a meaning.
 
-    A sign that is written several times counts once. At the end only question marks, brackets and quotation
-    marks count. Signs between letters are told from those between words: "pen-is", "19:18", "!diot".
+    A repeated sign counts once. At the end only question marks, brackets and quotation marks count. Signs
+    between letters ("pen-is", "19:18", "!diot") differ from signs between words.
     """
     found: list[str] = []
     for match in _TOKEN.finditer(folded.translate(_SIGNS)):
@@ -139,7 +139,7 @@ def tokens_of(folded: str) -> list[str]:
             continue
         before, behind = folded[begin - 1 : begin].isalnum(), folded[end : end + 1].isalnum()
         if (token in _GLUE and before and behind) or (token in _LEADING and behind and not before):
-            # Another sign than the same one between words.
+            # A sign between letters differs from the same sign between words.
             found.append(f"{token}~")
         else:
             _add_sign(found, _KINDS.get(token, token))
@@ -152,14 +152,14 @@ def tokens_of(folded: str) -> list[str]:
 
 def _add_sign(found: list[str], sign: str) -> None:
     if sign == "," and found[-1:] == ["."]:
-        # "!," is a comma.
+        # Of "!," only the comma counts.
         found[-1] = sign
     elif found[-1:] != [sign]:
         found.append(sign)
 
 
 def _word_and_quotes(token: str) -> Iterator[str]:
-    """Tell an apostrophe inside a word from one that quotes it, or makes a plural of it."""
+    """Separate quotation marks and plural apostrophes from the apostrophe inside a word."""
     bare = token.strip("'")
     if token.startswith("'"):
         yield "'"
@@ -170,7 +170,7 @@ def _word_and_quotes(token: str) -> Iterator[str]:
 
 
 def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Change]:
-    """Find where two lists of words and signs differ."""
+    """Return the differences between two lists of words and signs."""
     lead = _lead(old), _lead(new)
     tail = len(old) - _tail(old), len(new) - _tail(new)
     for edit in Levenshtein.opcodes(old, new):
@@ -189,7 +189,7 @@ def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Change]:
 
 
 def _is_idle(tokens: Sequence[str], begin: int, end: int) -> bool:
-    """Return whether all there is from *begin* on is a pause that need not be there."""
+    """Return whether the rest from *begin* on is only a pause that can be removed."""
     if tokens[begin:end] == [":"]:
         return _TITLES.fullmatch(" ".join(tokens[:begin]).lower() + " ") is not None
     if end - begin != 1 or tokens[begin] not in _PAUSES:
@@ -199,12 +199,12 @@ def _is_idle(tokens: Sequence[str], begin: int, end: int) -> bool:
 
 
 def _lead(tokens: Sequence[str]) -> int:
-    """Count the words and signs of the greeting at the beginning."""
+    """Return the number of words and signs of the greeting at the beginning."""
     found = _LEAD.match(" ".join(tokens[:12]).lower() + " ")
     return found[0].count(" ") if found else 0
 
 
 def _tail(tokens: Sequence[str]) -> int:
-    """Count the words and signs of the thanks at the end."""
+    """Return the number of words and signs of the thanks at the end."""
     found = _TAIL.search(" " + " ".join(tokens[-12:]).lower())
     return found[0].count(" ") if found else 0

@@ -11,10 +11,10 @@ from content_moderator.domain.label import Label
 
 class NearCopyFinder:
     """
-    Texts whose answers may serve for their near copies.
+    Finds the near copies of a text among those whose answers are stored.
 
     Args:
-        settings: What counts as near.
+        settings: The largest distance of near copies.
         guard: Compares two near texts.
     """
 
@@ -24,32 +24,32 @@ class NearCopyFinder:
         self._index = NearCopyIndex(settings)
 
     def folded(self, text: str) -> str | None:
-        """Fold a cleaned text for comparison; None if it is too short, too long or disguised."""
+        """Return the folded form of a cleaned text; None if it is too short, too long or disguised."""
         if not self._settings.min_chars <= len(text) <= self._settings.max_chars:
             return None
         folded = fold(text)
         return None if len(folded) < self._settings.min_chars or disguised(text, folded) else folded
 
     def size(self, folded: str) -> int:
-        """Estimate the bytes that remembering a folded text takes."""
+        """Return the estimated size of a folded text in the index, in bytes."""
         return self._index.size(folded)
 
     def add(self, key: bytes, folded: str) -> None:
-        """Remember a folded text under the key of its answer."""
+        """Add a folded text under the key of its answer."""
         self._index.add(key, folded)
 
     def remove(self, key: bytes) -> None:
-        """Forget the text of *key*, if there is one."""
+        """Remove the text of *key*, if there is one."""
         self._index.remove(key)
 
     def find(self, folded: str) -> Match | None:
-        """Find the nearest text in this process."""
+        """Return the nearest text in this process; None if there is none within reach."""
         return self._index.find(folded)
 
     def nearest(self, folded: str, candidates: Sequence[tuple[bytes, str]]) -> Match | None:
-        """Find the nearest of *candidates*, keys and folded texts."""
+        """Return the nearest of *candidates*, which are pairs of a key and a folded text."""
         return nearest(folded, candidates, self._index.nearness)
 
     def lets_pass(self, folded: str, match: Match, answer: Mapping[Label, float]) -> bool:
-        """Return whether the answer about *match* may serve for the text *folded*."""
+        """Return whether the answer about *match* may be used for the text *folded*."""
         return self._guard.refusal(folded, match.text, answer) is None

@@ -11,12 +11,12 @@ _APOSTROPHES: Final = str.maketrans("\u2018\u2019\u02bc", "'''")
 _BEGINNING: Final = re.compile(
     r"(?:^|(?<=[!?] )|(?<=[a-z]{2}[.] )(?<!\bvs[.] )(?<!\betc[.] ))[^\W\d_][^\W\d_]*+(?!\w)"
 )
-"""The first word of a text, or of a sentence behind one that does not end with an abbreviation."""
+"""The first word of a text, or of a sentence whose predecessor does not end with an abbreviation."""
 
 _SAME_IN_CAPITALS: Final = re.compile(
     r"\bI\b(?!\.\w)|\b(?:It|He|She|They)\b|^(?:THE|THIS|THAT|GREAT|GOOD|THANKS|THANK|PLEASE|WOW|OH|HELLO|HEY)\b"
 )
-"""What is no other word, and no name, in capitals."""
+"""Words that are the same word, and no name, if they begin with a capital."""
 
 
 def fold(text: str) -> str:
@@ -24,9 +24,8 @@ def fold(text: str) -> str:
     Fold a cleaned text for comparison.
 
     Returns:
-        It in Unicode NFKC, typographic apostrophes made plain, and each run of white space one space. Case is
-        kept where it may make another word: of "Bill" inside a sentence, but neither at its beginning nor in
-        a text that is all in capitals.
+        The text in Unicode NFKC, with plain apostrophes and single spaces. Capitals are kept if they can make
+        another word: in "Bill" inside a sentence, but not at its beginning, and not in a text in capitals.
     """
     if not text.isascii():
         text = compose(text.translate(_APOSTROPHES))
@@ -38,20 +37,20 @@ def fold(text: str) -> str:
 
 
 def _lowered(word: re.Match[str]) -> str:
-    """Lower the first letter of a word, unless more of it is in capitals."""
+    """Return a word with a lower-case first letter, unless other letters are capitals too."""
     return word[0].lower() if len(word[0]) == 1 or word[0][1:].islower() else word[0]
 
 
 def disguised(text: str, folded: str) -> bool:
     """
-    Return whether folding changes the words of a text: it is disguised.
+    Return whether a text is disguised, so that folding changes its words.
 
-    That is: letters of special forms, or letters of another script in a mostly Latin text that look Latin. A
-    model may read such a text otherwise than its plain copy, so neither may answer for the other.
+    Disguises are special forms of letters, and letters of another script that look Latin in a mostly Latin
+    text. A model can score such a text differently from its plain copy, so their answers cannot be exchanged.
 
     Args:
         text: A cleaned text.
-        folded: What `fold` makes of it.
+        folded: The result of `fold`.
     """
     if text.isascii():
         return False

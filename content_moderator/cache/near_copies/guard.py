@@ -2,10 +2,10 @@
 Decides whether the answer about one text may be used for a near copy of it.
 
 A few characters can turn a text into its opposite: "I will kiss you" is two edits from "I will kill you". So
-the guard does not look for harm in an edit, it asks for proof of harmlessness: it knows the kinds of edit
-that leave the meaning alone (punctuation, numbers, slips of the pen, greetings), refuses every other, and
-then asks the embedded model whether the two texts score alike. docs/cache.md has the rules in words, and what
-they were measured at. The same two texts always get the same answer.
+the guard does not search for harmful edits. It allows a few kinds of edit that do not change the meaning
+(punctuation, numbers, typing errors, greetings), refuses all others, and then compares the scores of the
+embedded model for both texts. docs/cache.md has the rules and the measurements. The result for two texts is
+always the same.
 """
 
 import re
@@ -37,7 +37,7 @@ Refusal = Literal[
 REFUSALS: Final = get_args(Refusal)
 
 DOUBTFUL: Final = 0.6
-"""Probability of any violation from which on the embedded model's doubt about a text counts."""
+"""From this probability of any violation on, a text counts as doubtful."""
 
 _WORD: Final = re.compile(r"[\w']+")
 _NOT_PUNCTUATION: Final = re.compile(r"[^.,;:!?]+")
@@ -45,15 +45,15 @@ _NOT_PUNCTUATION: Final = re.compile(r"[^.,;:!?]+")
 _CHEERFUL: Final = frozenset({"thanks", "thank", "thx", "ty", "cheers"})
 
 _TELLING: Final = HARMFUL | {"gender", "group", "oppose"}
-"""Classes of the embedded model's lexicon whose words carry what a text says about people."""
+"""Classes of the embedded model's lexicon whose words decide what a text says about people."""
 
 
 class SimilarityJudge(Classifier, Protocol):
-    """The embedded classifier, as the guard uses it."""
+    """The part of the embedded classifier that the guard uses."""
 
     @property
     def lexicon(self) -> Mapping[str, str]:
-        """Return the words that have a class, and which."""
+        """Return the words that have a class, and their classes."""
         ...
 
 
@@ -63,8 +63,8 @@ class Guard:
 
     Args:
         judge: The embedded classifier.
-        lexicon: Its words and their classes.
-        settings: How far scores may move, and whether numbers may change.
+        lexicon: The words of the classifier and their classes.
+        settings: The largest difference of scores, and whether numbers may change.
     """
 
     def __init__(self, judge: Classifier, lexicon: Mapping[str, str], settings: SimilarCacheSettings) -> None:
@@ -77,12 +77,13 @@ class Guard:
 
     def refusal(self, text: str, remembered: str, answer: Mapping[Label, float]) -> Refusal | None:
         """
-        Return why the answer about *remembered* must not be used for *text*, and count that; None if it may.
+        Return the reason why the answer about *remembered* cannot be used for *text*, and count it; None if
+        it can.
 
         Args:
-            text: Folded text that is to be answered.
-            remembered: Folded text that was answered.
-            answer: The scores of that answer.
+            text: The folded text of the request.
+            remembered: The folded text of the stored answer.
+            answer: The scores of the stored answer.
         """
         refused = self._refusal(text, remembered, answer)
         if refused:
@@ -104,7 +105,7 @@ class Guard:
             elif refused := self._refusal_of(change, old):
                 return refused
         if idle > 1:
-            # Two together may move a clause to the other side: "because", "when".
+            # Two changes together can move a clause to another sentence: "because", "when".
             return "punctuation"
         return self._refusal_by_scores(text, remembered, answer)
 
@@ -114,7 +115,7 @@ class Guard:
 
         "Don't! Stop hitting him" and "Don't stop hitting him" have the same words.
         """
-        # What is between the words: one piece more than there are words.
+        # The pieces between the words: one more than there are words.
         words, between = _WORD.findall(text), _WORD.split(text)
         between[0] = between[-1] = ""
         return [
@@ -124,11 +125,11 @@ class Guard:
         ]
 
     def _refusal_of(self, change: Change, old: list[str]) -> Refusal | None:
-        """Look at one change by itself, without a model."""
+        """Return the reason why one change is not allowed; None if it is. No model is used."""
         if change.is_farewell:
             return "farewell"
         if change.is_greeting and not _CHEERFUL.isdisjoint((*change.removed, *change.added)):
-            # A text that gives thanks for a fire says something else than one that reports it.
+            # Thanks for a fire are something else than a report of it.
             grave = any(self._lexicon.get(token.lower()) == "violence" for token in old)
             return "farewell" if grave else None
         if change.is_greeting or change.is_apostrophe:

@@ -1,9 +1,9 @@
 """
 Finds the nearest of many texts by edit distance, without looking at most of them.
 
-A text that is cut into k + 1 segments shares at least one of them, near the place where it stood, with every
-text that k edits make of it. So each text is filed under its segments, and whoever looks for near copies of
-another text looks its substrings up: what they have in common is compared, the rest never seen.
+If a text is cut into k + 1 segments, every text within k edits contains at least one of them, near its
+original position. Each text is therefore indexed by its segments. To find near copies of another text, its
+substrings are looked up, and only texts with a common segment are compared.
 
 Source:
     Li, Deng, Wang, Feng, "Pass-Join: A Partition-based Method for Similarity Joins", PVLDB 5(3), 2011: even
@@ -24,7 +24,9 @@ from content_moderator.config.settings import SimilarCacheSettings
 
 TEXT_BYTES: Final = 260
 SEGMENT_BYTES: Final = 95
-"""What a text and each of its segments take besides the characters: measured by ``benchmarks.cache``."""
+"""
+Bytes that a text and each of its segments need besides their characters, measured by ``benchmarks.cache``.
+"""
 
 
 class Segment(NamedTuple):
@@ -36,12 +38,12 @@ class Segment(NamedTuple):
 
 class Window(NamedTuple):
     """
-    Where in a text that is looked up a segment of another may stand.
+    The positions of a query text where a segment of an indexed text can occur.
 
     Args:
-        segment: Its number.
-        first: First place where it may begin.
-        behind: Behind the last such place.
+        segment: Number of the segment.
+        first: First position where it can begin.
+        behind: The position after the last one.
         length: Of the segment, in characters.
     """
 
@@ -54,12 +56,12 @@ class Window(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Match:
     """
-    A text that was found.
+    A text that a look-up found.
 
     Args:
-        key: Under which it was filed.
-        text: The text, as it was filed.
-        distance: Its Levenshtein distance to the text that was looked up.
+        key: The key of the indexed text.
+        text: The indexed text.
+        distance: Levenshtein distance to the query text.
     """
 
     key: bytes
@@ -70,22 +72,22 @@ class Match:
 @dataclass(frozen=True, slots=True)
 class Nearness:
     """
-    How far apart two texts may be.
+    The largest distance of two texts.
 
     Args:
         max_edits: Insertions, deletions and replacements of a character, 1 to 16.
-        max_ratio: The same as a share of the length of the text that is filed.
+        max_ratio: Edits as a share of the length of the indexed text.
     """
 
     max_edits: int
     max_ratio: float
 
     def edits(self, chars: int) -> int:
-        """Return how many edits may lie between a filed text of *chars* characters and another."""
+        """Return the number of edits that are allowed for an indexed text of *chars* characters."""
         return min(self.max_edits, int(self.max_ratio * chars))
 
     def lengths(self, chars: int) -> Iterator[int]:
-        """Return the lengths of filed texts that are within reach of one of *chars* characters."""
+        """Return the lengths of indexed texts that are within reach of a text of *chars* characters."""
         for length in range(max(1, chars - self.max_edits), chars + self.max_edits + 1):
             if abs(length - chars) <= self.edits(length):
                 yield length
@@ -93,7 +95,7 @@ class Nearness:
 
 @lru_cache(maxsize=8192)
 def segments(chars: int, edits: int) -> tuple[Segment, ...]:
-    """Cut a text of *chars* characters into *edits* + 1 parts of even length, the longer ones last."""
+    """Return *edits* + 1 segments of even length for a text of *chars* characters, the longer ones last."""
     short, longer = divmod(chars, edits + 1)
     found, begin = [], 0
     for number in range(edits + 1):
@@ -105,14 +107,14 @@ def segments(chars: int, edits: int) -> tuple[Segment, ...]:
 
 def windows(chars: int, filed_chars: int, edits: int) -> tuple[Window, ...]:
     """
-    Return where in a text the segments of a filed one are to be looked for.
+    Return the positions of a query text where the segments of an indexed text must be looked up.
 
     Args:
-        chars: Characters of the text that is looked up.
-        filed_chars: Characters of the filed text.
-        edits: That may lie between the two; not less than their lengths differ by.
+        chars: Characters of the query text.
+        filed_chars: Characters of the indexed text.
+        edits: The number of edits that are allowed; at least the difference of the lengths.
     Returns:
-        For each segment the places that suffice to find every filed text within *edits*.
+        For each segment the positions that suffice to find every indexed text within *edits*.
     """
     shift = chars - filed_chars
     found = []
@@ -128,10 +130,10 @@ def windows(chars: int, filed_chars: int, edits: int) -> tuple[Window, ...]:
 @lru_cache(maxsize=8192)
 def places(chars: int, nearness: Nearness) -> tuple[Window, ...]:
     """
-    Return which substrings of a text of *chars* characters to look up.
+    Return the substrings of a text of *chars* characters that must be looked up.
 
-    Filed texts of many lengths are within reach. Their windows overlap, so one look-up serves them all: for
-    each number and length of a segment, from the first place where one may begin to the last.
+    Indexed texts of many lengths are within reach, and their windows overlap. Each number and length of a
+    segment is therefore looked up once, from the first possible position to the last.
     """
     found: dict[tuple[int, int], tuple[int, int]] = {}
     for filed_chars in nearness.lengths(chars):
@@ -143,10 +145,10 @@ def places(chars: int, nearness: Nearness) -> tuple[Window, ...]:
 
 def nearest(text: str, candidates: Sequence[tuple[bytes, str]], nearness: Nearness) -> Match | None:
     """
-    Compare *text* with each candidate, a key and a text.
+    Return the candidate that is nearest to *text*. Candidates are pairs of a key and a text.
 
     Returns:
-        The nearest within reach; of equals the one that comes first.
+        The nearest within reach; ties go to the first.
     """
     found = process.extract(
         text,
@@ -167,21 +169,22 @@ _Table = dict[int, _Posting]
 
 class NearCopyIndex:
     """
-    Texts filed for look-ups by similarity; safe to use from several threads.
+    An index of texts for look-ups by similarity; safe to use from several threads.
 
-    At most ``max_candidates`` texts are compared in one look-up, those first that share the rarest segments,
-    and the newest of those that share one; and no segment files more, so that texts which were made to share
-    a segment slow nothing down. Within these bounds the nearest text is always found.
+    A look-up compares at most ``max_candidates`` texts: those with the rarest common segments first, and of
+    these the newest. A segment never has more texts than that, so texts that were constructed to share a
+    segment cannot slow look-ups down. Within these limits the nearest text is always found.
 
     Args:
-        settings: How near is near enough, and how many texts are compared.
+        settings: The largest distance, and the largest number of comparisons.
     """
 
     def __init__(self, settings: SimilarCacheSettings) -> None:
         self.nearness = Nearness(settings.max_edits, settings.max_ratio)
         self._max_candidates = settings.max_candidates
         self._lock = threading.Lock()
-        # By number and length of the segment: a table for all would stand still for a second when it grows.
+        # One table for each number and length of a segment: a single table would block for a second when it
+        # grows.
         self._tables: dict[tuple[int, int], _Table] = {}
         self._texts: dict[int, tuple[bytes, str]] = {}
         self._numbers: dict[bytes, int] = {}
@@ -191,11 +194,11 @@ class NearCopyIndex:
         return len(self._texts)
 
     def size(self, text: str) -> int:
-        """Estimate the bytes that filing *text* takes."""
+        """Return the estimated size of *text* in the index, in bytes."""
         return TEXT_BYTES + sys.getsizeof(text) + SEGMENT_BYTES * (self.nearness.edits(len(text)) + 1)
 
     def add(self, key: bytes, text: str) -> None:
-        """File *text* under *key*, in the place of any other of that key."""
+        """Add *text* under *key*; an earlier text of this key is replaced."""
         with self._lock:
             self._remove(key)
             number = self._next
@@ -206,13 +209,13 @@ class NearCopyIndex:
                 self._file(self._tables.setdefault(place, {}), code, number)
 
     def remove(self, key: bytes) -> None:
-        """Forget the text of *key*, if there is one."""
+        """Remove the text of *key*, if there is one."""
         with self._lock:
             self._remove(key)
 
     def find(self, text: str) -> Match | None:
         """
-        Find the filed text nearest to *text*.
+        Return the indexed text that is nearest to *text*.
 
         Returns:
             The nearest within ``max_edits`` and ``max_ratio``, or None. Ties go to the newest.
@@ -223,14 +226,17 @@ class NearCopyIndex:
         return nearest(text, candidates, self.nearness) if candidates else None
 
     def _candidates(self, text: str) -> set[int]:
-        """Collect texts that share a segment; the rarest segments first, if there are too many."""
+        """
+        Return texts that share a segment with the query; those with the rarest segments if there are too
+        many.
+        """
         alone: set[int] = set()
         shared: list[list[int]] = []
         for number, first, behind, length in places(len(text), self.nearness):
             if (table := self._tables.get((number, length))) is None:
                 continue
             find = table.get
-            # One expression: this runs some hundred times for each look-up.
+            # One expression for speed: it runs some hundred times in each look-up.
             found = [
                 posting
                 for begin in range(first, behind)
@@ -251,9 +257,9 @@ class NearCopyIndex:
 
     def _codes(self, text: str) -> Iterator[tuple[tuple[int, int], int]]:
         """
-        Return the table and the code of each segment.
+        Return the table of each segment and its hash.
 
-        Python's hash of a text has another key in each process: nobody outside can make two collide.
+        Python's hash of a string has a random key in each process, so nobody can construct collisions.
         """
         for number, (begin, length) in enumerate(segments(len(text), self.nearness.edits(len(text)))):
             yield (number, length), hash(text[begin : begin + length])

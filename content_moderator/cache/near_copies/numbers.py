@@ -8,30 +8,30 @@ from content_moderator.text.dictionary import word_set
 from content_moderator.text.normalization import normalise
 
 MAX_RATIO: Final = 2.0
-"""How many times as large the number of a thing, or of harmless things, may be as the one it stands for."""
+"""The largest factor between two amounts of harmless things that can be exchanged."""
 
 MAX_RATIO_OF_AMOUNTS: Final = 1.5
-"""The same for minutes, degrees and grams: of these much more can harm."""
+"""The same for minutes, degrees and grams, of which a larger amount can be harmful."""
 
 MAX_RATIO_OF_ANY: Final = 1.05
-"""The same for numbers of four figures and more, whatever they count; years are told apart."""
+"""The same for numbers of four digits and more, which can be years."""
 
 _TWO: Final = 2
 _YEARS: Final = range(1850, 2101)
 
 _CODE_FIGURES: Final = 4
-"""From so many on another number of as many figures is but another code."""
+"""From this number of digits on, a number is a code and can be exchanged with one of the same length."""
 
 _TELLING: Final = frozenset(
     {"0", "18", "28", "41", "66", "69", "88", "109", "110", "187", "271", "311", "420", "666", "911", "1312"}
 )
-"""Numbers that stand for a slogan, a crime or nothing at all."""
+"""Numbers that stand for a slogan or a crime, and 0."""
 
 _TELLING_INSIDE: Final = re.compile(r"1488|8814|1350|1352|1889|271301")
-"""The same, in whatever longer number."""
+"""The same, also inside longer numbers."""
 
 _TELLING_THEN: Final = frozenset({"13", "14", "41", "50", "52", "88"})
-"""The same, beside a sign or a share."""
+"""The same, next to a sign or a percentage."""
 
 _NUMBERED: Final = word_set(
     """
@@ -42,26 +42,26 @@ _NUMBERED: Final = word_set(
     train tram tray version warehouse wave window won
     """
 )
-"""What numbers name, before the number: it may be any, and the thing stays a thing."""
+"""Words before a number that is only a name: any other number is as harmless."""
 
 _NUMBERED_IN_ONE: Final = ("report", "page", "room", "file", "image", "photo")
 """The same, with no space between: "report21"."""
 
 _CODES: Final = word_set("code codes number numbers pin id with nr no reference phone call tel")
-"""What a long number is a code for."""
+"""Words before a long number that is a code."""
 
 _BETWEEN: Final = frozenset({"no", "number", "#", ".", "is", "of", "was"})
-"""What may stand between a thing and its number."""
+"""Words that can stand between such a word and its number."""
 
 _UP_TO: Final = frozenset({"to", "-", "-~", ":~", "and"})
 
 _BY_THE_CLOCK: Final = word_set(
     "opens closes starts begins ends leaves departs arrives open start begin end close"
 )
-"""With "at" before a number of hours."""
+"""With "at" before it, these make a number a time of day."""
 
 _MONTHS: Final = word_set("february may june august")
-"""Of whose days none is known for a crime or a slogan."""
+"""Months without a day that is known for a crime or a slogan."""
 
 _COUNTED: Final = word_set(
     """
@@ -72,12 +72,12 @@ _COUNTED: Final = word_set(
     visitors votes yen
     """
 )
-"""What is counted, after the number: of these more or less harms nobody."""
+"""Words after a number that counts them: any amount of these is harmless."""
 
 _AMOUNTS: Final = word_set("minute minutes hour hours degrees grams watts")
 
 _NUMERALS: Final = word_set("hundred thousand million billion year years of")
-"""What makes another number, or an age, of the one before it."""
+"""Words that make the number before them another number, or an age."""
 
 _COUNTED_HARM: Final = re.compile(
     r"(?:pill|tablet|capsule|dos(?:e|age|ing)|overdos|insulin|paracetamol|acetaminophen|ibuprofen|aspirin"
@@ -88,12 +88,12 @@ _COUNTED_HARM: Final = re.compile(
 )
 
 _BESIDE_SLOGANS: Final = frozenset({"/", ":", ":~", "%", "percent", "-~"})
-"""Dates, verses, shares and fractions have them: "9/11", "20:13", "13 %"."""
+"""Signs in dates, verses, percentages and fractions: "9/11", "20:13", "13 %"."""
 
 _TIMED_HARM: Final = re.compile(
     r"awake|asleep|sleep|slept|breath|bab(?:y|ies)|dogs?$|cats?$|engine|garage|fast(?:ing|ed)?$|starv|alone|water"
 )
-"""Where this is in a text more minutes or degrees are not the same."""
+"""If a text has one of these, amounts of minutes or degrees cannot be exchanged."""
 
 _CURRENCY: Final = frozenset("$\u20ac\u00a3\u00a5")
 
@@ -101,11 +101,11 @@ _CODE: Final = re.compile(
     rf"(?P<lead>|{'|'.join(_NUMBERED_IN_ONE)}"
     r"|[a-z](?=[0-9]{2})|[a-z]{2}(?=[0-9]{3}))(?P<number>[0-9]+)(?P<tail>(?:[a-z]{1,3})?)"
 )
-"""Few letters beside a number; more, or more mixed, could be read as a word with digits for letters."""
+"""A few letters next to a number. More letters, or mixed ones, could be a word in leetspeak."""
 
 
 def is_number(token: str) -> bool:
-    """Return whether a token is a number in figures."""
+    """Return whether a token is a number in digits."""
     return token.isascii() and token.isdigit()
 
 
@@ -113,7 +113,7 @@ def numbers_in(before: str, after: str) -> tuple[str, str] | None:
     """
     Return the numbers in which two tokens differ; None if they differ in anything else.
 
-    For example "2" and "3" differ in these, "30gb" and "32gb" in 30 and 32; but "a55" may be read as a word.
+    "2" and "3" differ in 2 and 3; "30gb" and "32gb" differ in 30 and 32; "a55" can be a word.
     """
     if is_number(before) and is_number(after):
         return before, after
@@ -126,28 +126,28 @@ def numbers_in(before: str, after: str) -> tuple[str, str] | None:
 
 
 def _hides_a_word(token: str) -> bool:
-    """Return whether figures stand for letters in a token."""
+    """Return whether digits stand for letters in a token."""
     return normalise(token).replace(" ", "") != token
 
 
 def numbers_alike(before: str, after: str, tokens: Sequence[str], place: int) -> bool:
     """
-    Return whether a number may stand for another without changing what a text says.
+    Return whether a number can be exchanged for another without changing the meaning of the text.
 
-    Only if what stands beside it is known: a thing that has a number, a time by the clock, or an amount of
-    what harms nobody. Then amounts may be up to ``MAX_RATIO`` times as large.
+    That requires known words next to it: a thing with a number, a time of day, or an amount of something
+    harmless. Amounts can be up to ``MAX_RATIO`` times as large.
 
     Args:
-        before: The number in the one text.
-        after: In the other.
-        tokens: The words and signs of the one text.
-        place: Of the number among these.
+        before: The number in the first text.
+        after: The number in the second text.
+        tokens: The words and signs of the first text.
+        place: Index of the number among them.
     """
     words = [token.lower() for token in tokens]
     if _is_telling(before, words, place) or _is_telling(after, words, place):
         return False
     if place >= _TWO and words[place - 1] in {".~", ":~"} and words[place - _TWO].isdigit():
-        # Of a fraction, or the minutes of an hour, the whole counts.
+        # A fraction, or a time with minutes, is compared as a whole.
         hour = words[place - 1] == ":~" and words[max(0, place - 3) : place - _TWO] == ["at"]
         whole = words[place - 1] == ".~" and _is_known(words, place - _TWO)
         return hour or whole
@@ -161,23 +161,23 @@ def numbers_alike(before: str, after: str, tokens: Sequence[str], place: int) ->
 
 
 def _is_amount(words: Sequence[str], place: int) -> bool:
-    """Return whether a number says how many minutes, degrees or grams, of what does no harm by that."""
+    """Return whether a number is an amount of minutes, degrees or grams that does no harm."""
     return not any(map(_TIMED_HARM.match, words)) and _is_counted(words, place, _AMOUNTS)
 
 
 def _is_known(words: Sequence[str], place: int) -> bool:
-    """Return whether what a number stands beside is known to be harmless."""
+    """Return whether the words next to a number are known to be harmless."""
     return _names_a_thing(words, place) or _is_time(words, place) or _is_counted(words, place, _COUNTED)
 
 
 def _is_code(words: Sequence[str], place: int) -> bool:
-    """Return whether a long number is a code: behind a word for one, or the end of a telephone number."""
+    """Return whether a long number is a code: after a word for one, or at the end of a telephone number."""
     before = [word for word in words[max(0, place - 4) : place] if word not in _BETWEEN - _CODES]
     return _names_a_thing(words, place) or before[-1:] == ["-~"] or not _CODES.isdisjoint(before[-1:])
 
 
 def _is_counted(words: Sequence[str], place: int, units: Container[str]) -> bool:
-    """Return whether a number says how many there are of what is harmless, and nothing in the text harms."""
+    """Return whether a number counts harmless things, in a text without anything harmful."""
     digits = words[place]
     behind = [digits.lstrip("0123456789"), *words[place + 1 : place + 5]]
     if len(behind) > _TWO and behind[1] == ".~":

@@ -14,7 +14,7 @@ from rapidfuzz.distance import OSA, Editop, Levenshtein
 from content_moderator.text.dictionary import in_dictionary, is_word, word_set
 
 HARMFUL: Final = frozenset({"aversion", "belittle", "called", "dehumanise", "insult", "selfharm", "violence"})
-"""Classes of the embedded model's lexicon whose words harm."""
+"""Classes of the embedded model's lexicon with harmful words."""
 
 _SHORT_CHARS: Final = 3
 _LONG_CHARS: Final = 8
@@ -24,7 +24,7 @@ _ROWS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def _beside() -> dict[str, str]:
-    """Return the keys beside and below each key of an English keyboard."""
+    """Return for each key of an English keyboard the keys next to it and below it."""
     found: dict[str, set[str]] = {key: set() for row in _ROWS for key in row}
     for row, below in zip(_ROWS, (*_ROWS[1:], ""), strict=True):
         for place, key in enumerate(row):
@@ -39,26 +39,26 @@ _BESIDE: Final = defaultdict(str, _beside())
 _DRAWN_OUT: Final = word_set(
     "so no yes very really too please hi hey hello oh wow aw long late good great much sooner"
 )
-"""What people draw out without meaning anything else."""
+"""Words that people stretch without changing their meaning."""
 
 _SOUNDS: Final = (("oo", "u"), ("ou", "u"), ("ph", "f"), ("ck", "k"), ("c", "k"), ("z", "s"), ("y", "i"))
-"""Letters that sound like others: "stoopid"."""
+"""Letters with the same sound: "stoopid"."""
 
 _STRETCHED: Final = re.compile(r"([a-z])\1{2,}")
 
 
 class Hazards:
     """
-    The words that a slip of the pen must not come near.
+    The harmful words that a typing error must not be close to.
 
     Args:
-        lexicon: The embedded model's words and their classes; those of the classes that harm are meant.
+        lexicon: The embedded model's words and their classes; only the harmful classes are used.
     """
 
     def __init__(self, lexicon: Mapping[str, str]) -> None:
         self._words = _listed_hazards() | {word for word, kind in lexicon.items() if kind in HARMFUL}
         self._long = [word for word in self._words if len(word) > _SHORT_CHARS]
-        # Not those of the lexicon: "beatiful" says nothing of beating.
+        # Without the words of the lexicon: "beatiful" has nothing to do with beating.
         self._coarse = [word for word in _listed_hazards() if len(word) > _SHORT_CHARS]
         self._sounds = {_sound(word) for word in self._long}
         self._short = {"".join(sorted(word)) for word in self._words if len(word) <= _SHORT_CHARS}
@@ -67,11 +67,11 @@ class Hazards:
         return word in self._words
 
     def spelled_by(self, code: str) -> bool:
-        """Return whether letters and digits may be read as one of the words: "a55"."""
+        """Return whether letters and digits can be read as one of the words: "a55"."""
         return code.translate(_DIGITS_FOR_LETTERS) in self._words
 
     def near(self, slip: str, word: str) -> bool:
-        """Return whether *slip* may be meant for a word that harms, and not for *word*."""
+        """Return whether *slip* could be a typing error for a harmful word instead of *word*."""
         return (
             "".join(sorted(slip)) in self._short
             or _sound(slip) in self._sounds
@@ -81,7 +81,7 @@ class Hazards:
 
 
 def _sound(word: str) -> str:
-    """Write a word by what it sounds like, each letter once in a row."""
+    """Return the sound of a word, without repeated letters."""
     for letters, sound in _SOUNDS:
         word = word.replace(letters, sound)
     return "".join(letter for letter, _ in groupby(word))
@@ -100,11 +100,11 @@ _SPELLINGS: Final = tuple(
         (r"grey", "gray"),
     )
 )
-"""What British spelling has for American."""
+"""British spellings and their American forms."""
 
 
 def is_spelling(one: str, other: str) -> bool:
-    """Return whether two words are one in British and American spelling: "favourite" and "favorite"."""
+    """Return whether two words are the British and American spelling of one: "favourite" and "favorite"."""
     if not (in_dictionary(one) and in_dictionary(other)):
         return False
     return any(
@@ -116,15 +116,15 @@ def is_spelling(one: str, other: str) -> bool:
 
 def is_slip(one: str, other: str, hazards: Hazards) -> bool:
     """
-    Return whether one of two words is but a slip of the pen for the other.
+    Return whether one of two words is only a typing error for the other.
 
-    Two words of the dictionary never are, however alike: "kiss" and "kill". Nor is a word that could as well
-    be a slip for one that harms.
+    Two words of the dictionary never are, however similar: "kiss" and "kill". A word that could also be a
+    typing error for a harmful word is not one either.
 
     Args:
         one: A word, in lower case.
         other: Another.
-        hazards: What it must not come near.
+        hazards: The harmful words.
     """
     if not all(word.isascii() and word.isalpha() for word in (one, other)):
         return False
@@ -138,17 +138,17 @@ def is_slip(one: str, other: str, hazards: Hazards) -> bool:
 
 
 def _is_stretched(one: str, other: str) -> bool:
-    """Return whether one word was drawn out of the other, and may be: "sooo", but not "weeell" or "biiig"."""
+    """Return whether one word is an allowed stretched form of the other: "sooo", but not "weeell"."""
     short, long = sorted((one, other), key=len)
     return short in _DRAWN_OUT and short in {_STRETCHED.sub(letters, long) for letters in (r"\1", r"\1\1")}
 
 
 def _is_slip_for(slip: str, word: str) -> bool:
     """
-    Return whether fingers make *slip* of *word*.
+    Return whether *slip* is a typical typing error for *word*.
 
-    Two letters change places; or one (two in a long word) but the first is left out, struck twice, struck
-    beside the right key, or a vowel for another.
+    Two letters are swapped; or one letter (two in a long word) other than the first is missing, doubled,
+    replaced by a neighbouring key, or by another vowel.
     """
     distance = OSA.distance(slip, word)
     if len(word) < _SHORT_CHARS:

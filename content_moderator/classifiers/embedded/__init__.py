@@ -1,1 +1,1 @@
-"""The model that ships inside the package: no token, no network, no download."""
+"""The embedded model, which is part of the package."""

@@ -1,4 +1,4 @@
-"""The classifier that ships inside the package: no token, no network, no download."""
+"""The embedded classifier. It needs no token, no network and no download."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,15 @@ from content_moderator.text.language import ENGLISH
 EMBEDDED: Final = "embedded"
 
 MAX_BATCH_CHARS: Final = 1 << 17
-"""Bounds the memory of one pass: about 100 bytes for each character."""
+"""Limits the memory of one pass, which is about 100 bytes for each character."""
 
 MINOR_CERTAINTY: Final = 0.9
-"""Factor on the sexual score when the text mentions a minor; the card tells why it is no measured head."""
+"""
+Factor on the sexual score if the text mentions a minor; the model card says why S3 has no head of its own.
+"""
 
 MIN_SEXUAL: Final = 0.05
-"""Below this nobody looks for a minor: the score stays far below any threshold either way."""
+"""Below this sexual score, the text is not searched for mentions of minors: S3 is far below any threshold."""
 
 _MINOR: Final = re.compile(
     r"\b(?:child|children|kids?|minors?|under ?age[d]?|pre ?teens?|toddlers?|infants?|bab(?:y|ies)"
@@ -37,15 +39,16 @@ _MINOR: Final = re.compile(
 
 class EmbeddedClassifier:
     """
-    Scores texts with the models in `weights`: n-grams first, a sentence encoder where they doubt.
+    Scores texts with the models in `weights`: first with n-grams, then with a sentence encoder if they leave
+    doubt.
 
-    The scores are calibrated and independent: they do not sum to 1, unlike Koala's. ``OK`` is one
-    minus the probability of any violation, to which a head of its own and the highest label speak.
-    ``S3`` has no training text on purpose: it is the sexual score where the text also mentions a minor.
+    The scores are calibrated and independent: they do not sum to 1, unlike Koala's. ``OK`` is one minus the
+    probability of any violation, which combines its own head and the highest label. ``S3`` has no training
+    texts on purpose: it is the sexual score of texts that also mention a minor.
 
     Args:
-        model: The n-grams' model and the heads of the second opinion.
-        encoder: Gives the second opinion; None for none, and then English alone is judged.
+        model: The model over n-grams, with the heads of the second opinion.
+        encoder: Gives the second opinion. Without it (None), only English is judged.
     """
 
     def __init__(self, model: EmbeddedModel, encoder: SentenceEncoder | None = None) -> None:
@@ -64,7 +67,7 @@ class EmbeddedClassifier:
         Load the model at *path*, or the one in the package.
 
         Args:
-            path: Of the n-grams' model.
+            path: The file of the model over n-grams; the one in the package if None.
             second_opinion: Whether the sentence encoder is loaded as well.
         Raises:
             ConfigurationError: A file is missing or damaged.
@@ -73,7 +76,7 @@ class EmbeddedClassifier:
 
     @property
     def lexicon(self) -> Lexicon:
-        """The words that have a class, and which."""
+        """The words that have a class, and their classes."""
         return self._model.lexicon
 
     def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
@@ -87,7 +90,7 @@ class EmbeddedClassifier:
         return outcomes + [DeadlineExceededError("the texts take longer than there is time")] * late
 
     def explain(self, text: str, labels: Sequence[str]) -> list[Explanation]:
-        """Take the scores of one text apart; see `Explainer.explain`."""
+        """Explain the scores of one text; see `Explainer.explain`."""
         return explain(self._model, self._encoder, text, labels)
 
     def _classify(self, texts: Sequence[str]) -> Iterator[Classification]:
@@ -109,7 +112,7 @@ def _minor_score(words: Sequence[str], *, sexual: float) -> float:
 
 
 def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Split *texts* so that no batch of several exceeds ``MAX_BATCH_CHARS``."""
+    """Split *texts* into batches of at most ``MAX_BATCH_CHARS``, or of one longer text."""
     batch: list[str] = []
     size = 0
     for text in texts:

@@ -22,7 +22,7 @@ from content_moderator.text.normalization import WordSpan, without_markup, word_
 from content_moderator.text.sentence import Part
 
 EXPLAINED_BY: Final = {Label.S3.value: Label.S.value}
-"""S3 has no head of its own: what can be explained is what is sexual about the text."""
+"""S3 has no head of its own, so the sexual score is explained instead."""
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 def explain(
     model: EmbeddedModel, encoder: SentenceEncoder | None, text: str, labels: Sequence[str]
 ) -> list[Explanation]:
-    """Take the scores of *text* apart; see `content_moderator.domain.explanation.Explainer.explain`."""
+    """Explain the scores of *text*; see `content_moderator.domain.explanation.Explainer.explain`."""
     [opinion] = opinions(model, encoder, [text])
     odds = opinion.odds()
     loudest = odds.argmax(axis=0)
@@ -43,7 +43,7 @@ def explain(
     _stack_any(model, odds[loudest, heads], base, second, words)
     base -= for_shortness(model, opinion)
     total = base + second + sum(words.values(), np.zeros_like(base))
-    # What a text of few words may not have is taken from the base.
+    # The limit for texts of few words is subtracted from the base.
     base -= np.maximum(total - limits(model, opinion), 0)
     total = np.minimum(total, limits(model, opinion))
 
@@ -61,7 +61,10 @@ def _position(item: tuple[WordSpan, Floats]) -> tuple[int, int]:
 
 
 def _weigh_parts(model: EmbeddedModel, text: str, loudest: Sequence[Part]) -> dict[WordSpan, Floats]:
-    """Return what each word adds to the log-odds of each head, in the part that is loudest for that head."""
+    """
+    Return what each word adds to the log-odds of each head, in the part with the highest log-odds of that
+    head.
+    """
     merged = defaultdict[WordSpan, Floats](lambda: np.zeros(len(model.heads)))
     read: list[tuple[Part, dict[WordSpan, Floats]]] = []
     for head, part in enumerate(loudest):
@@ -75,7 +78,7 @@ def _weigh_parts(model: EmbeddedModel, text: str, loudest: Sequence[Part]) -> di
 
 
 def _places(text: str, part: Part) -> list[WordSpan]:
-    """Return where the words of a part stand in the text."""
+    """Return the positions of the words of a part in the text."""
     if part.marked_up and (further := without_markup(text)):
         return [
             WordSpan(place.word, further.begins[place.begin], further.ends[place.end - 1])
@@ -91,19 +94,20 @@ def _weigh_words(
     """
     Return what each word adds to the log-odds of each head.
 
-    An n-gram's share goes to the words that it is made of, in equal parts.
+    The weight of an n-gram is divided equally among its words.
 
     Args:
-        model: Whose weights.
-        words: Of a text or a part of one.
-        places: Where they stand.
+        model: The model.
+        words: The words of a text or a part.
+        places: Their positions.
     """
     tokens = tokens_of(words, model.lexicon)
     found = occurrences(tokens)
     bucket, which, count = np.unique(found.bucket, return_inverse=True, return_counts=True)
     values = feature_values(Counts(np.zeros_like(bucket), bucket, count), model.idf) / count
     shares = values[which, np.newaxis] * model.weights[found.bucket] * model.scale
-    # Tokens of the first stream are the words; one of the second stands for the words up to the next one's.
+    # The tokens of the first stream are the words. A token of the second covers the words up to the next
+    # token.
     starts = np.array([*range(len(places)), *tokens.places], dtype=np.int64)
     ends = np.array([*range(1, len(places) + 1), *tokens.places[1:], len(places)], dtype=np.int64)
     first, behind = starts[found.first], ends[found.last]
@@ -121,7 +125,7 @@ def _weigh_words(
 def _stack_any(
     model: EmbeddedModel, odds: Floats, base: Floats, second: Floats, words: dict[WordSpan, Floats]
 ) -> None:
-    """Let the highest label speak for any violation, as `stack_any` does."""
+    """Explain any violation by its own head and the highest label, as `stack_any` combines them."""
     own, highest, bias = model.stack
     top = int(np.argmax(odds[:-1]))
     if own * odds[-1] + highest * odds[top] + bias < odds[top] - MOST_BELOW_LABEL:

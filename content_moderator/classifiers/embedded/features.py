@@ -2,8 +2,8 @@
 Hashed n-grams of texts, computed for a whole batch with array operations.
 
 A polynomial prefix hash gives the hash of every substring from two look-ups, so that the n-grams of
-words and of characters cost a few passes over the characters each. Three kinds are hashed, each into a
-block of buckets of its own: n-grams of words, of the characters inside words, and of word classes.
+words and of characters cost a few passes over the characters each. There are three kinds, each with its own
+block of buckets: n-grams of words, of characters inside words, and of word classes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,15 +23,15 @@ BUCKETS: Final = BLOCKS * BUCKETS_PER_BLOCK
 _KEY_BITS: Final = BUCKETS.bit_length()
 
 WORDS, CHARACTERS, CLASSES = range(BLOCKS)
-"""The blocks."""
+"""The number of buckets in each block."""
 
 WORD_NGRAMS: Final = (1, 2)
 CHARACTER_NGRAMS: Final = (3, 4, 5)
 CLASS_NGRAMS: Final = (1, 2, 3)
 ABOUT: Final = 3
 """
-Of whom a text speaks: each class is a feature together with each of these, too, however far apart
-they stand.
+Marks for the people a text is about. Each class is also a feature together with each of these marks, at any
+distance.
 """
 
 _BASE: Final = 0x9E3779B97F4A7C15
@@ -45,7 +45,7 @@ Ints = NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class Counts:
     """
-    How often each feature occurs in each text, sorted by text and then by bucket.
+    The number of occurrences of each feature in each text, sorted by text and then by bucket.
 
     Args:
         text: Index of the text, shape (n,).
@@ -64,9 +64,9 @@ class Occurrences:
     Every n-gram of one text.
 
     Args:
-        bucket: Its feature, shape (n,).
-        first: Number of its first token, the words counted first and then the classes, shape (n,).
-        last: Number of the last, shape (n,).
+        bucket: The feature, shape (n,).
+        first: Index of the first token, with the words before the classes, shape (n,).
+        last: Index of the last token, shape (n,).
     """
 
     bucket: Ints
@@ -79,7 +79,7 @@ def count_features(texts: Sequence[Sequence[str]], lexicon: Lexicon) -> Counts:
     stream = _Stream([tokens_of(words, lexicon) for words in texts])
     keys = stream.keys(stream.ngrams())
     keys.sort()
-    # Where a run of equal keys begins, and where the last one ends.
+    # The beginnings of runs of equal keys, and the end of the last run.
     bounds = np.ones(len(keys) + 1, dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=bounds[1:-1])
     runs = bounds.nonzero()[0] if len(keys) else np.zeros(1, dtype=np.int64)
@@ -90,10 +90,11 @@ def count_features(texts: Sequence[Sequence[str]], lexicon: Lexicon) -> Counts:
 
 
 def occurrences(tokens: Tokens) -> Occurrences:
-    """Find every n-gram of one text, and the tokens that it is made of."""
+    """Return every n-gram of one text with its tokens."""
     stream = _Stream([tokens])
     ngrams = stream.ngrams()
-    # The spaces up to a character count the tokens up to it; between the two halves there is one more.
+    # The number of spaces before a character is the number of tokens before it; there is one more between the
+    # two halves.
     token = np.cumsum(stream.characters == _SPACE) - 1
     token[stream.half :] -= 1
     first = token[ngrams.starts]
@@ -132,7 +133,7 @@ class _Ngrams(NamedTuple):
         starts: Where each begins, shape (n,).
         ends: Where it ends, shape (n,).
         blocks: First bucket of its block, shape (n,).
-        salts: Tells sizes apart that share a block, shape (n,).
+        salts: Distinguishes n-grams of different sizes in one block, shape (n,).
     """
 
     starts: Ints
@@ -147,14 +148,15 @@ class _Stream:
 
     Attributes:
         characters: Code points, shape (n,).
-        half: Where the classes begin.
+        half: Index of the first character of the classes.
     """
 
     def __init__(self, texts: Sequence[Tokens]) -> None:
         padded = [f" {' '.join(each.words)} " for each in texts]
         padded += [f" {' '.join(each.classes)} " for each in texts]
         lengths = [len(each) for each in padded]
-        # Lone surrogates cannot be encoded strictly; callers refuse them, training data may hold some.
+        # Lone surrogates cannot be encoded strictly. The API refuses them, but training data can contain
+        # some.
         encoded = "".join(padded).encode("utf-32-le", errors="surrogatepass")
         self.characters = np.frombuffer(encoded, dtype=np.uint32)
         self.half = sum(lengths[: len(texts)])
@@ -163,7 +165,7 @@ class _Stream:
         self._about = np.array([each.about for each in texts], dtype=bool).reshape(len(texts), ABOUT)
 
     def ngrams(self) -> _Ngrams:
-        """Find all n-grams."""
+        """Return all n-grams."""
         spaces = (self.characters == _SPACE).nonzero()[0]
         middle = int(spaces.searchsorted(self.half))
         words, classes = spaces[:middle], spaces[middle:]
@@ -183,7 +185,10 @@ class _Stream:
         )
 
     def keys(self, ngrams: _Ngrams) -> Ints:
-        """Return the number of the text above the bucket of each n-gram, hashed in one go."""
+        """
+        Return for each n-gram a number with the index of the text in the high bits and the bucket in the low
+        bits.
+        """
         power, inverse = _POWERS.upto(len(self.characters))
         prefix = np.zeros(len(self.characters) + 1, dtype=np.uint64)
         np.cumsum((self.characters + np.uint64(1)) * power, out=prefix[1:])
@@ -203,7 +208,7 @@ class _Stream:
             yield starts[:firsts][inside], ends[size - 1 :][inside]
 
     def _character_ngrams(self, spaces: Ints) -> Iterator[tuple[Ints, Ints]]:
-        """Find those of the words, which hold a space at most as their first or last character."""
+        """Return the character n-grams inside words. A space can only be their first or last character."""
         room = spaces[1:].repeat(spaces[1:] - spaces[:-1]) - np.arange(self.half - 1)
         for size in CHARACTER_NGRAMS:
             starts = (room >= size - 1).nonzero()[0]
@@ -222,7 +227,7 @@ _PART_SALTS: Final = np.array(
 
 def _bucket(hashes: UInts, salts: UInts) -> Ints:
     """
-    Mix and fold hashes to a bucket of a block.
+    Return the bucket of each hash within its block.
 
     Source:
         The finaliser of SplitMix64: Steele et al., "Fast Splittable Pseudorandom Number

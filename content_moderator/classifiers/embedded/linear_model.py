@@ -3,7 +3,8 @@ The file format of the embedded model, and the arithmetic of its linear heads.
 
 A file is a magic word, the length of a JSON header as a little-endian 32-bit integer, the header, and raw
 arrays: the quantised inverse document frequencies, one byte a bucket; the quantised weights, one signed byte
-for each bucket and head; and the heads over the encoder's vectors, in 32-bit floats. Nothing in it can run.
+for each bucket and head; and the heads over the encoder's vectors, in 32-bit floats. Nothing in it is
+executed.
 """
 
 import hashlib
@@ -26,19 +27,21 @@ from content_moderator.domain.verdict import ANY
 MAGIC: Final = b"CMEMBED1"
 
 HEADS: Final = (*(label.value for label in HARMS if label is not Label.S3), ANY)
-"""What is fitted: the labels but S3, which has no training text and is built from S, and any violation."""
+"""The fitted heads: all labels except S3, which is derived from S, and any violation."""
 
 MOST_PARTS: Final = 255
-"""Parts for which margins were measured: of texts of up to 40 sentences, with their clauses and windows."""
+"""
+The largest number of parts for which margins were measured: 40 sentences with their clauses and windows.
+"""
 
 MOST_BELOW_LABEL: Final = 1.0
-"""By how much the log-odds of any violation may be lower than those of the highest label."""
+"""The largest amount by which the log-odds of any violation can be below those of the highest label."""
 
 Floats = NDArray[np.float32]
 
 
 def feature_values(counts: Counts, idf: Floats) -> Floats:
-    """Weigh counts by (1 + ln tf) · idf and give each block of each text the Euclidean length 1."""
+    """Return counts weighted by (1 + ln tf) · idf, with Euclidean length 1 for each block of each text."""
     values: Floats = (1 + np.log(counts.count)).astype(np.float32) * idf[counts.bucket]
     block = counts.text * BLOCKS + counts.bucket // BUCKETS_PER_BLOCK
     length = np.sqrt(np.bincount(block, weights=values * values)).astype(np.float32)
@@ -47,35 +50,35 @@ def feature_values(counts: Counts, idf: Floats) -> Floats:
 
 
 def probabilities(logits: NDArray[Any]) -> Floats:
-    """Turn log-odds into probabilities."""
+    """Return the probabilities of log-odds."""
     return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
 
 
 def margins_of(growth: NDArray[Any], parts: int) -> NDArray[np.float64]:
     """
-    Return what is taken from the log-odds of the loudest of so many parts, shape (heads,).
+    Return the margin that is subtracted from the log-odds of the highest part, shape (heads,).
 
-    The more parts a harmless text has, the higher is the loudest of them by chance. Beyond ``MOST_PARTS``
-    no more is taken, or a page of abuse in a book would not be found.
+    The more parts a harmless text has, the higher is the highest of them by chance. The margin does not grow
+    beyond ``MOST_PARTS``, or a page of abuse in a book would not be found.
 
     Args:
-        growth: For each doubling of the number of parts, shape (heads,).
-        parts: How many there are beside the whole text.
+        growth: Growth of the margin for each doubling of the number of parts, shape (heads,).
+        parts: The number of parts besides the whole text.
     """
     return np.asarray(growth * np.log2(min(parts, MOST_PARTS) + 1), dtype=np.float64)
 
 
 def stack_any(odds: NDArray[Any], stack: tuple[float, float, float]) -> NDArray[Any]:
     """
-    Let the highest label speak for "any violation" as well, beside its own head, which is the last.
+    Combine the head for any violation, which is the last, with the highest label.
 
-    Where a label is nearly certain, so is that there is some violation.
+    If a label is nearly certain, some violation is nearly certain as well.
 
     Args:
         odds: Log-odds, shape (n, heads).
         stack: Weight of the last head, weight of the highest of the others, and bias.
     Returns:
-        The same with the last column replaced.
+        The log-odds with the last column replaced.
     """
     own, highest, bias = stack
     stacked = odds.copy()
@@ -104,12 +107,15 @@ class SecondHeads:
     bias: Floats
 
     def logits(self, vectors: Floats) -> Floats:
-        """Return the log-odds of texts by their vectors, shape (texts, heads)."""
+        """Return the log-odds of texts with these vectors, shape (texts, heads)."""
         units = np.maximum(vectors @ self.hidden + self.hidden_bias, 0)
         return np.asarray(units @ self.output + vectors @ self.around + self.bias)
 
     def scaled(self, slope: NDArray[Any], intercept: NDArray[Any]) -> "SecondHeads":
-        """Return the same with calibrated log-odds: times *slope*, plus *intercept*; shape (heads,) each."""
+        """
+        Return heads with calibrated log-odds: multiplied by *slope*, plus *intercept*; both have the shape
+        (heads,).
+        """
         return replace(
             self,
             output=_floats(self.output * slope),
@@ -127,17 +133,17 @@ class EmbeddedModel:
         heads: Names of the heads: labels, and last ``ANY`` for any violation.
         idf: Inverse document frequency of each bucket, shape (BUCKETS,).
         weights: Quantised weights, shape (BUCKETS, heads).
-        scale: What one step of a weight is worth, shape (heads,).
-        bias: Added to the logit, shape (heads,); calibration is folded in here and in scale.
-        stack: How the labels speak for any violation; see `stack_any`.
+        scale: The value of one step of a quantised weight, shape (heads,).
+        bias: Added to the logits, shape (heads,). bias and scale include the calibration.
+        stack: The parameters of `stack_any`.
         growth: See `margins_of`.
-        short: What is taken from the log-odds of a text of very few words, shape (heads,).
+        short: Subtracted from the log-odds of a text of very few words, shape (heads,).
         second: The heads over the sentence encoder's vectors.
-        ask_above: Log-odds of any violation, by the n-grams, from which on they are asked.
-        languages: What is added to the log-odds of a text in another language, by its code: a language that
-            is not here is not judged.
-        lexicon: From word to class, for the features.
-        header: The file's JSON header: where the model comes from.
+        ask_above: Log-odds of any violation, by n-grams, from which on the second opinion is used.
+        languages: Added to the log-odds of a text in another language, by language code. Other languages are
+            not judged.
+        lexicon: The class of each word, for the features.
+        header: The JSON header of the file: the origin of the model.
         revision: First 12 hex digits of the SHA-256 of the whole file.
     """
 
@@ -162,7 +168,7 @@ class EmbeddedModel:
 
         Args:
             counts: Features of the texts.
-            texts: How many texts there are; one without any feature gets the bias alone.
+            texts: The number of texts. A text without features gets the bias.
         Returns:
             Calibrated log-odds, shape (texts, heads).
         """
@@ -178,21 +184,21 @@ class EmbeddedModel:
 
     @property
     def hate(self) -> list[int]:
-        """The numbers of the heads that are about hate."""
+        """The indexes of the heads for hate."""
         return [number for number, head in enumerate(self.heads) if head in {Label.H, Label.H2}]
 
     @property
     def sexual(self) -> int:
-        """The number of the head for sexual content."""
+        """The index of the head for sexual content."""
         return self.heads.index(Label.S)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
         """
-        Read the model file at *path*, or the one in the package.
+        Load the model file at *path*, or the one in the package.
 
         Raises:
-            ConfigurationError: There is no such file, or it is not an intact model.
+            ConfigurationError: The file does not exist or is damaged.
         """
         if path is None:
             with as_file(
@@ -247,7 +253,7 @@ def _floats(values: Any) -> Floats:
 
 
 def _arrays(payload: memoryview, places: Mapping[str, Any]) -> dict[str, Floats]:
-    """Read arrays of 32-bit floats; *places* has for each its shape and where it begins in the payload."""
+    """Return arrays of 32-bit floats; *places* has the shape and the offset of each in the payload."""
     return {
         name: np.frombuffer(payload, dtype="<f4", count=int(np.prod(shape)), offset=begin).reshape(shape)
         for name, (shape, begin) in places.items()
@@ -261,9 +267,9 @@ def write_model(
     Quantise a fitted model and write it.
 
     Args:
-        path: Where to.
+        path: The file to write.
         header: ``heads``, ``bias``, ``any``, ``growth``, ``short``, ``second_opinion`` and ``lexicon``, and
-            what else is worth knowing.
+            other information.
         idf: Inverse document frequencies, not negative, shape (BUCKETS,).
         weights: Calibrated weights, shape (BUCKETS, heads).
         second: The calibrated heads over the encoder's vectors.

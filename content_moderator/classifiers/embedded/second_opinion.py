@@ -1,4 +1,4 @@
-"""Scores a text and its parts, and asks the sentence encoder for a second opinion."""
+"""Scores a text and its parts, and combines the scores with the second opinion of the sentence encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,20 @@ from content_moderator.text.normalization import words_of
 from content_moderator.text.sentence import Part, parts_of, sentences
 
 MAX_ASKED: Final = 4
-"""Parts of an English text that the encoder is asked about, beside the whole: the loudest for some head."""
+"""The largest number of parts of an English text that the encoder scores besides the whole text."""
 
 MAX_FOREIGN: Final = 24
-"""Parts of a text in another language that it is asked about; more sentences are joined."""
+"""The largest number of parts of a text in another language; further sentences are joined."""
 
 SHORT_WORDS: Final = 4
-"""A text of so many words has its own calibration; one of fewer is never blocked, but for a slur."""
+"""
+Texts of up to this number of words have their own calibration, and shorter ones are only blocked for a slur.
+"""
 
 SHORT_LIMIT: Final = float(np.log(0.89 / 0.11))
-"""Highest log-odds of hate and sexual content in it: below any threshold for blocking that is shipped."""
+"""
+The highest log-odds of hate and sexual content in a short text: below the shipped thresholds for blocking.
+"""
 
 Floats = NDArray[np.float64]
 
@@ -35,15 +39,15 @@ _NOTHING: Final = np.zeros((0, 0))
 @dataclass(slots=True)
 class Opinion:
     """
-    The log-odds of one text, by part.
+    The log-odds of one text by part.
 
     Args:
-        parts: The whole text first, then what was looked at by itself.
-        linear: By the n-grams, shape (parts, heads).
-        language: Of the text.
-        margin: What is taken from the parts, shape (heads,).
-        second: By the encoder, shape (parts, heads), NaN for the parts it was not asked about; None if about
-            none.
+        parts: The whole text first, then its parts.
+        linear: Log-odds by n-grams, shape (parts, heads).
+        language: The language of the text.
+        margin: Subtracted from the log-odds of parts, shape (heads,).
+        second: Log-odds by the encoder, shape (parts, heads), NaN for parts that it did not score; None if it
+            scored none.
     """
 
     parts: list[Part]
@@ -54,11 +58,11 @@ class Opinion:
 
     @property
     def foreign(self) -> bool:
-        """Whether the n-grams, which are of English, have no say."""
+        """Whether the n-grams, which are English, are ignored."""
         return self.second is not None and self.language.code not in {ENGLISH, UNKNOWN}
 
     def odds(self) -> Floats:
-        """Return what each part says about the text, shape (parts, heads)."""
+        """Return the combined log-odds of each part, shape (parts, heads)."""
         odds = self.linear.copy()
         if self.second is not None:
             odds = self.second if self.foreign else (odds + self.second) / 2
@@ -69,9 +73,9 @@ class Opinion:
 
 def opinions(model: EmbeddedModel, encoder: SentenceEncoder | None, texts: Sequence[str]) -> list[Opinion]:
     """
-    Look at texts and their parts.
+    Return the opinions about texts and their parts.
 
-    The encoder is only asked where the n-grams leave doubt, or know nothing: about other languages.
+    The encoder is only used if the n-grams leave doubt, and for other languages, which they do not know.
     """
     found: list[Opinion] = []
     words: list[list[str]] = []
@@ -94,7 +98,8 @@ def opinions(model: EmbeddedModel, encoder: SentenceEncoder | None, texts: Seque
 def _language(text: str, parts: Sequence[Part]) -> Language:
     found = language_of(text, parts[0].words)
     for part in parts[1:2]:
-        # What is another language once entities are decoded and tags are dropped was hidden.
+        # The language is detected again after entities are decoded and tags are removed, because they can
+        # hide it.
         if part.marked_up and found.code == ENGLISH:
             hidden = language_of(" ".join(part.words), part.words)
             found = found if hidden.code == ENGLISH else Language(UNKNOWN, certain=False)
@@ -110,13 +115,13 @@ def final_odds(model: EmbeddedModel, opinion: Opinion) -> Floats:
 
 
 def for_shortness(model: EmbeddedModel, opinion: Opinion) -> Floats:
-    """Return what is taken from the log-odds of a text of few words, shape (heads,)."""
+    """Return the amount that is subtracted from the log-odds of a text of few words, shape (heads,)."""
     is_short = len(opinion.parts[0].words) <= SHORT_WORDS and not opinion.foreign
     return np.asarray(model.short, dtype=np.float64) if is_short else np.zeros(len(model.heads))
 
 
 def limits(model: EmbeddedModel, opinion: Opinion) -> Floats:
-    """Return the highest log-odds that a text of few words may have, shape (heads,)."""
+    """Return the highest log-odds that a text of few words can have, shape (heads,)."""
     highest = np.full(len(model.heads), np.inf)
     words = opinion.parts[0].words
     if len(words) < SHORT_WORDS:
@@ -129,7 +134,7 @@ def limits(model: EmbeddedModel, opinion: Opinion) -> Floats:
 def _ask(
     model: EmbeddedModel, encoder: SentenceEncoder, texts: Sequence[str], found: Sequence[Opinion]
 ) -> None:
-    """Ask the encoder, in one call, about all texts where there is reason to."""
+    """Score with the encoder, in one call, all parts that need a second opinion."""
     shown: list[str] = []
     places: list[tuple[Opinion, list[int]]] = []
     for text, each in zip(texts, found, strict=True):
@@ -157,16 +162,16 @@ def _ask(
 
 
 def _loudest(opinion: Opinion) -> list[int]:
-    """Return the whole text and the parts that are loudest for some head."""
+    """Return the whole text and the parts with the highest log-odds of some head."""
     if len(opinion.parts) == 1:
         return [0]
     found = 1 + np.argmax(opinion.linear[1:], axis=0)
-    # Any violation comes last among the heads, and first here.
+    # The head for any violation is the last one, and comes first here.
     return [0, *list(dict.fromkeys(found[::-1].tolist()))[:MAX_ASKED]]
 
 
 def _divide_foreign(model: EmbeddedModel, text: str, opinion: Opinion) -> None:
-    """Take the sentences of a text in another language for its parts: n-grams cannot tell which are loud."""
+    """Return the sentences of a text in another language as its parts: n-grams cannot select among them."""
     spans = sentences(text)
     size = -(-len(spans) // MAX_FOREIGN) if spans else 1
     runs = [spans[start : start + size] for start in range(0, len(spans), size)]

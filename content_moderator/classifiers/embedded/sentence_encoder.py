@@ -1,9 +1,8 @@
 """
 A sentence encoder in plain numpy: the Universal Sentence Encoder, multilingual, version 3.
 
-`model_building` makes its file from a package; the word table, which is nearly all of it, is mapped into
-memory, so
-that the workers of a machine share one copy.
+`model_building` writes its file from a package. The word table, which is most of the file, is mapped into
+memory, so that all workers on a machine share one copy.
 """
 
 import hashlib
@@ -22,19 +21,19 @@ from content_moderator.domain.errors import ConfigurationError
 
 MAGIC: Final = b"CMENCOD1"
 ALIGNMENT: Final = 64
-"""Bytes; every array in the file begins at a multiple of it."""
+"""The offset of every array in the file is a multiple of this number of bytes."""
 
 WIDTH: Final = 512
-"""Numbers in a sentence vector."""
+"""The length of a sentence vector."""
 
 TOKENS_PER_BATCH: Final = 384
-"""Few enough that what passes between the layers stays in the processor's cache."""
+"""Small enough for the values between the layers to stay in the processor's cache."""
 
 MAX_TOKENS: Final = 256
-"""Of one text; what follows is not read."""
+"""Tokens of a text that are read; the rest is ignored."""
 
 ORDERS: Final = ((2, 0), (3, 1), (5, 2))
-"""Tokens that each convolution sees, and how many of them stand to the left."""
+"""The width of each convolution in tokens, and how many of them are to the left."""
 
 _BRANCH: Final = 256
 _LEFT: Final = max(left for _, left in ORDERS)
@@ -46,14 +45,15 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class SentenceEncoder:
     """
-    Turns texts in sixteen languages into vectors that are near for texts of a like meaning.
+    Turns texts in sixteen languages into vectors that are close if the texts have a similar meaning.
 
     Args:
-        tokenizer: Divides a text into pieces of words.
-        table: A row of steps for each piece, shape (pieces, WIDTH); piece p belongs to chunk p % chunks.
-        step: What one step of a chunk is worth, shape (chunks,).
-        low: Value of step 0, shape (chunks,).
-        weights: The network's arrays by name.
+        tokenizer: Splits a text into pieces of words.
+        table: A row of quantised values for each piece, shape (pieces, WIDTH); piece p belongs to chunk p %
+            chunks.
+        step: The value of one step in a chunk, shape (chunks,).
+        low: The value of step 0, shape (chunks,).
+        weights: The arrays of the network by name.
         epsilon: Added to variances.
         revision: First 8 hex digits of the SHA-256 of the network.
 
@@ -75,7 +75,7 @@ class SentenceEncoder:
         """
         Return the vector of each text, of Euclidean length 1, shape (texts, WIDTH).
 
-        Of a text only the first ``MAX_TOKENS`` tokens are read.
+        Only the first ``MAX_TOKENS`` tokens of a text are read.
         """
         pieces = self.tokenizer.encode(list(texts), out_type=int, add_bos=True, add_eos=True)
         vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
@@ -106,7 +106,7 @@ class SentenceEncoder:
         projected += w["projection_bias"]
         _normalise(projected, w["projection_gain"], w["projection_shift"], self.epsilon)
         windows = _windows(starts, lengths, tokens)
-        # Places outside of a text point at the last row, which is 0.
+        # Positions outside of a text refer to the last row, which is 0.
         padded = np.zeros((tokens + 1, _BRANCH), dtype=np.float32)
         for number, (size, left) in enumerate(ORDERS):
             place = windows[:, _LEFT - left : _LEFT - left + size]
@@ -137,7 +137,7 @@ class SentenceEncoder:
 
         Args:
             path: The file; the one in the package if None.
-            tokenizer: Of the SentencePiece library; the one in the package if None.
+            tokenizer: The model file of the SentencePiece library; the one in the package if None.
         Raises:
             ConfigurationError: A file is missing or damaged.
         """
@@ -174,7 +174,8 @@ class SentenceEncoder:
             digest.update(arrays[name].tobytes())
         if digest.hexdigest() != header["network_sha256"]:
             raise ValueError("damaged")
-        # The network is small and used whole: of every worker's own, in the form that is computed with.
+        # The network is small and used completely: each worker has its own copy, in the form that is used for
+        # computing.
         network = {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()}
         return cls(
             tokenizer,
@@ -192,9 +193,9 @@ def write_encoder(path: Path, arrays: dict[str, NDArray[Any]], header: dict[str,
     Write the encoder's file: a magic word, the length of a JSON header, the header, and raw arrays.
 
     Args:
-        path: Where to.
-        arrays: ``table``, ``step``, ``low`` and the network's, by name.
-        header: ``epsilon``, and what else is worth knowing.
+        path: The file to write.
+        arrays: ``table``, ``step``, ``low`` and the arrays of the network, by name.
+        header: ``epsilon``, and other information.
     """
     places: dict[str, tuple[str, tuple[int, ...], int]] = {}
     offset = 0
@@ -219,7 +220,7 @@ def _aligned(offset: int) -> int:
 
 
 def _normalise(x: Floats, gain: Floats, shift: Floats, epsilon: float) -> None:
-    """Return each row mean 0 and variance 1, then scale and shift it; in place."""
+    """Normalise each row to mean 0 and variance 1, then scale and shift it, in place."""
     x -= x.mean(axis=1, keepdims=True)
     variance = np.einsum("ij,ij->i", x, x) / x.shape[1]
     x *= (1 / np.sqrt(variance + epsilon))[:, np.newaxis]
@@ -228,7 +229,10 @@ def _normalise(x: Floats, gain: Floats, shift: Floats, epsilon: float) -> None:
 
 
 def _windows(starts: NDArray[np.int64], lengths: NDArray[np.int64], tokens: int) -> NDArray[np.int64]:
-    """Return for each token those around it, shape (tokens, _LEFT + 1 + _RIGHT); *tokens* stands for none."""
+    """
+    Return the indexes of the tokens around each token, shape (tokens, _LEFT + 1 + _RIGHT); *tokens* means no
+    token.
+    """
     place = np.arange(tokens)[:, np.newaxis] + np.arange(-_LEFT, _RIGHT + 1)
     inside = place >= np.repeat(starts, lengths)[:, np.newaxis]
     inside &= place < np.repeat(starts + lengths, lengths)[:, np.newaxis]

@@ -6,24 +6,24 @@ from typing import Final, NamedTuple
 from content_moderator.text.dictionary import word_set
 
 GROUP_MARK: Final = "§"
-"""Stands for any word for a group of people, so that no group's name is evidence by itself."""
+"""Replaces every word for a group of people, so that the name of a group is no evidence by itself."""
 
 NEGATION_REACH: Final = 3
-"""How many words after a negator count as negated."""
+"""The number of words after a negator that count as negated."""
 
 Lexicon = Mapping[str, str]
-"""From word to the name of its class."""
+"""The name of the class of each word."""
 
 
 class Tokens(NamedTuple):
     """
-    One text as its two streams of tokens.
+    The two streams of tokens of one text.
 
     Args:
-        words: Its words, with one mark in the place of each name of a group.
-        classes: Its words by class, negation marked; "gay people" is one token.
-        places: Index of the first word that each token of *classes* stands for.
-        about: Of whom it speaks: of the one who is spoken to, of the speaker, of a group.
+        words: The words, with one mark for each name of a group.
+        classes: The classes of the words, with negations marked; "gay people" is one token.
+        places: Index of the first word of each token of *classes*.
+        about: Marks for the people the text is about: the addressee, the speaker, a group.
     """
 
     words: list[str]
@@ -34,7 +34,7 @@ class Tokens(NamedTuple):
 
 def tokens_of(found: Sequence[str], lexicon: Lexicon) -> Tokens:
     """
-    Return the tokens of words as `content_moderator.text.normalization.words_of` gives them.
+    Return the tokens of normalized words.
 
     For example, the classes of "we do not hate gay people here" are "we do not !<aversion> !§ here".
     """
@@ -42,7 +42,7 @@ def tokens_of(found: Sequence[str], lexicon: Lexicon) -> Tokens:
     known = set(found)
     about = (not known.isdisjoint(_YOU), not known.isdisjoint(_ME), not _GROUPS.isdisjoint(kinds))
     if not any(kinds):
-        # Most parts of texts have none.
+        # Most parts of texts have no such words.
         return Tokens([*found], [*found], [*range(len(found))], about)
     words = [GROUP_MARK if kind == "group" else word for word, kind in zip(found, kinds, strict=True)]
     classes: list[str] = []

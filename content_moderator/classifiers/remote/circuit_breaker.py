@@ -1,7 +1,7 @@
 """
 A circuit breaker with a rolling window.
 
-pybreaker, which one would build on, counts failures in a row and holds its lock while a call is made: see
+It is not built on pybreaker, which counts consecutive failures and holds its lock during a call: see
 docs/decisions/0011.
 
 Source:
@@ -33,17 +33,18 @@ State = Literal["closed", "open", "half_open"]
 
 FAILURES: Final = (ClassifierUnavailableError, DeadlineExceededError, BadReplyError)
 NOT_FAILURES: Final = (WarmingUpError, QuotaExhaustedError)
-"""Exceptions to the above: the classifier answered, and a pause would not help."""
+"""Errors that do not count as failures: the classifier answered, and a pause would not help."""
 
 _log = structlog.get_logger(__name__)
 
 
 class CircuitBreaker:
     """
-    Lets calls through while they go well enough.
+    Stops calls to a classifier that keeps failing.
 
-    Closed, it counts how calls end. When too many of the last ones failed or were slow it opens and refuses
-    all. After a while it lets exactly one call through, on trial, which closes it or opens it again.
+    While it is closed, it counts the results of calls. If too many of the latest calls failed or were slow,
+    it opens and refuses all calls. After a while it allows exactly one trial call, which closes it or opens
+    it again.
 
     Args:
         settings: When it opens, and for how long.
@@ -62,10 +63,10 @@ class CircuitBreaker:
     @contextmanager
     def guard(self) -> Iterator[None]:
         """
-        Make one call.
+        Run one call.
 
         Raises:
-            CircuitOpenError: The call is not to be made; it says when to ask again.
+            CircuitOpenError: The call is refused; the error says when to try again.
         """
         on_trial = self._admit()
         started = self._clock()
@@ -80,7 +81,7 @@ class CircuitBreaker:
             self._record(failed, self._clock() - started, on_trial=on_trial)
 
     def _admit(self) -> bool:
-        """Return whether this call is the one on trial."""
+        """Return whether this call is the trial call."""
         with self._lock:
             if self.state == "closed":
                 return False

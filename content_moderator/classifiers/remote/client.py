@@ -27,11 +27,10 @@ KOALA: Final = "koala"
 
 class RemoteClassifier:
     """
-    Asks a server that speaks one of three text-classification APIs, once for each call.
+    Sends texts to a server with one of several text-classification APIs, one request for each call.
 
-    It never retries, follows no redirect, reads no proxy or netrc from the environment, and gives
-    up at its deadline and its limit of bytes. Repeating, queueing and standing in are the work of
-    the classifiers around it.
+    It does not retry, does not follow redirects, ignores proxies and netrc of the environment, and stops at
+    its deadline and its limit of bytes. Retries, queueing and stand-ins are the task of its wrappers.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class RemoteClassifier:
     ) -> None:
         self.identity = identity
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        # Compression would let a small reply become a large one.
+        # With compression, a small reply could become a large one.
         headers["Accept-Encoding"] = IDENTITY
         if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
@@ -65,7 +64,7 @@ class RemoteClassifier:
         """
         Score *texts* in one call, which succeeds or fails as a whole; see `Classifier.classify`.
 
-        Each kind of failure has an error of its own; ``retryable`` tells which may pass.
+        Each kind of failure has its own error class; ``retryable`` says whether a retry can help.
         """
         if not texts:
             return []
@@ -76,7 +75,7 @@ class RemoteClassifier:
 
     def _exchange(self, texts: Sequence[str], seconds: float) -> list[Classification]:
         body = self._wire_format.encode_request(texts, self.identity.model)
-        # Prepared once: what differs between two calls is the body.
+        # Prepared once: only the body differs between two calls.
         request = self._request.copy()
         request.prepare_body(body, files=None)
         with (
@@ -88,12 +87,12 @@ class RemoteClassifier:
                 max_bytes=self._max_reply_bytes,
             ) as reply,
         ):
-            # Within the exchange: after a reply that cannot be used the connection is not used again either.
+            # Checked during the exchange, so that the connection is not reused after an unusable reply.
             scores = self._wire_format.decode_reply(self._checked(reply), texts=len(texts))
             return [Classification(each, self.identity) for each in scores]
 
     def _checked(self, reply: Reply) -> bytes:
-        """Return the body of a reply that is an answer."""
+        """Return the body of a successful reply."""
         if reply.status != requests.codes.ok:
             raise error_of(reply.status, reply.headers, reply.body)
         if reply.compressed:
@@ -101,12 +100,12 @@ class RemoteClassifier:
         if len(reply.body) > self._max_reply_bytes:
             raise BadReplyError(f"the reply is larger than {self._max_reply_bytes} bytes")
         if not reply.body:
-            # What a connection that closes within the headers looks like to http.client.
+            # http.client reports a connection that is closed within the headers in this way.
             raise ClassifierUnavailableError("the reply is empty")
         return reply.body
 
     def _session(self) -> OutboundSession:
-        """One session for each thread: requests does not promise that they can be shared."""
+        """Return the session of this thread: requests does not guarantee that threads can share one."""
         session: OutboundSession | None = getattr(self._thread, "session", None)
         if session is None:
             session = self._thread.session = OutboundSession(self._ca_file)
@@ -116,7 +115,7 @@ class RemoteClassifier:
 @contextmanager
 def _mapped_errors() -> Iterator[None]:
     """
-    Turn what requests and urllib3 raise into our own errors; nothing else is let through.
+    Convert all exceptions of requests and urllib3 into our own errors.
 
     The order matters: a ConnectTimeout is also a ConnectionError and a Timeout.
     """
@@ -131,5 +130,5 @@ def _mapped_errors() -> Iterator[None]:
     except requests.ConnectionError as error:
         raise ClassifierUnavailableError("no connection, or it broke") from error
     except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
-        # ValueError: what of a reply http.client, urllib3 or requests could not read as a number or a text.
+        # ValueError: http.client, urllib3 or requests could not parse a part of the reply.
         raise ClassifierUnavailableError("the exchange failed") from error

@@ -28,12 +28,13 @@ from content_moderator.observability import metrics
 
 BUDGET_WINDOW_SECONDS = 10.0
 MIN_CALL_SECONDS = 0.05
-"""With less time than this left another call is not worth making."""
+"""The least remaining time for another call."""
 
 
 class RetryBudget:
     """
-    Bounds retries by a share of the calls: a classifier that fails for all must not get all calls thrice.
+    Limits retries to a share of the calls, so that a classifier that fails does not get three times the
+    calls.
 
     Args:
         ratio: Retries for each first call of the last ten seconds.
@@ -56,7 +57,7 @@ class RetryBudget:
             self._window.add("call")
 
     def spend(self) -> bool:
-        """Take one retry if there is one."""
+        """Use up one retry; return whether there was one."""
         with self._lock:
             counts = self._window.total()
             allowed = counts["retry"] + 1 <= max(self._floor, self._ratio * counts["call"])
@@ -67,15 +68,15 @@ class RetryBudget:
 
 class Retrying:
     """
-    A remote classifier that is asked again where that helps, and left alone where it does not.
+    Retries failed calls to a remote classifier if that can help.
 
-    Everything happens before the caller's deadline: a pause that would not leave time for another call is not
-    begun, and the error says at once when to come back.
+    All retries end before the deadline of the caller. If a pause would not leave time for another call, the
+    error is returned at once, with the time of a later retry.
 
     Args:
-        classifier: Makes one call, which succeeds or fails as a whole, and knows no retries.
+        classifier: Makes one call, which succeeds or fails as a whole.
         call_timeout_seconds: Longest time of one call.
-        retries: How often, and after which pauses.
+        retries: The number of attempts and the pauses.
         breaker: Refuses calls while the classifier fails.
         clock: Monotonic seconds.
         sleep: Pauses.
@@ -110,7 +111,7 @@ class Retrying:
         return self._retry(outcomes, texts, context)
 
     def _retry(self, outcomes: list[Outcome], texts: Sequence[str], context: CallContext) -> list[Outcome]:
-        """Make a failed call again while that may help."""
+        """Repeat a failed call while that can help."""
         out_of_attempts = stop_after_attempt(self._settings.max_attempts)
 
         def give_up(state: RetryCallState) -> bool:
@@ -121,7 +122,7 @@ class Retrying:
                 return True
             return False
 
-        # The first attempt has been made: nearly every call succeeds, and needs none of this.
+        # The first attempt is made without tenacity, because nearly every call succeeds.
         attempts = itertools.chain([outcomes], iter(lambda: self._call(texts, context), None))
         retrying = TenacityRetrying(
             retry=retry_if_result(_may_pass),
@@ -142,20 +143,23 @@ class Retrying:
             with self._breaker.guard(), measure(self.identity.name):
                 outcomes = self._classifier.classify(texts, context)
                 if error := failure_of_all(outcomes):
-                    # For the breaker and the metrics.
+                    # Raised inside the breaker and the timing, so that they see the error.
                     raise error
                 return outcomes
         except ClassifierError as error:
             return [error] * len(texts)
 
     def _wait(self, state: RetryCallState) -> float:
-        """Wait as long as the classifier said, else for a random time that may be longer each time."""
+        """
+        Return the pause that the classifier asked for; otherwise a random one, with a limit that grows each
+        time.
+        """
         told = _error_of(state).told_seconds
         return self._pause(state) if told is None else told
 
 
 def _may_pass(outcomes: Sequence[Outcome]) -> bool:
-    """Return whether another call may succeed; one that took too long may, if there is time left."""
+    """Return whether another call can succeed. After a time-out it can, if there is time left."""
     error = failure_of_all(outcomes)
     return error is not None and (error.retryable or isinstance(error, DeadlineExceededError))
 

@@ -10,7 +10,7 @@ SLICES: Final = 10
 
 class RollingWindow:
     """
-    Counts events by name over the last seconds, to a tenth of the window exactly. Not thread-safe.
+    Counts events by name in the last seconds, with a resolution of a tenth of the window. Not thread-safe.
 
     Args:
         seconds: Length of the window.
@@ -30,14 +30,14 @@ class RollingWindow:
         self._slices[-1][1].update(names)
 
     def total(self) -> Counter[str]:
-        """Sum up what is not older than the window."""
+        """Return the number of events in the window."""
         oldest = self._number() - SLICES
         while self._slices and self._slices[0][0] <= oldest:
             self._slices.popleft()
         return sum((counts for _, counts in self._slices), Counter())
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all events."""
         self._slices.clear()
 
     def _number(self) -> int:

@@ -1,8 +1,8 @@
 """
 The wire formats of remote classifiers: how requests are encoded and replies decoded.
 
-Nothing here touches the network. Every reply is untrusted: it is taken apart strictly, and whatever
-is not exactly an answer is an error.
+This module does no input or output. Replies are not trusted: they are parsed strictly, and anything that is
+not exactly an answer is an error.
 
 Source:
     Hugging Face: https://huggingface.co/docs/inference-providers/tasks/text-classification, and the serving
@@ -36,7 +36,7 @@ from content_moderator.domain.errors import (
 from content_moderator.domain.label import Label
 
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
-"""No upstream may send our callers away for longer than this."""
+"""The largest Retry-After of a remote server that is passed on to callers."""
 
 Scores = dict[Label, float]
 
@@ -44,13 +44,13 @@ Scores = dict[Label, float]
 @dataclass(frozen=True, slots=True)
 class WireFormat:
     """
-    A server's way to say things.
+    The format of requests and replies of a kind of server.
 
     Args:
-        path: Where it answers, if the configured URL has no path; None if that is the whole address.
-        needs_token: Whether it answers nobody without one.
-        encode_request: Writes the body that asks for all nine labels of texts, given the model's name.
-        answers_of: Finds the list of answers in a decoded reply, given how many texts were sent.
+        path: The path that is added to a configured URL without a path; None to add nothing.
+        needs_token: Whether the server requires a token.
+        encode_request: Returns the body of a request for all nine labels of texts, given the model's name.
+        answers_of: Returns the list of answers in a decoded reply, given the number of texts.
     """
 
     path: str | None
@@ -60,15 +60,15 @@ class WireFormat:
 
     def decode_reply(self, body: bytes, *, texts: int) -> list[Scores]:
         """
-        Read a reply with status 200.
+        Decode a reply with status 200.
 
         Args:
             body: The reply's bytes.
-            texts: How many texts were sent.
+            texts: The number of texts in the request.
         Returns:
-            The nine scores of each text, not yet checked to be probabilities.
+            The nine scores of each text. It is not yet checked that they are probabilities.
         Raises:
-            BadReplyError: It is anything else than all nine labels for each text.
+            BadReplyError: The reply does not have exactly nine labels for each text.
         """
         answers = self.answers_of(_json(body), texts)
         if not isinstance(answers, list) or not answers:
@@ -79,7 +79,7 @@ class WireFormat:
 
 
 def _encode_for_hugging_face(texts: Sequence[str], _model: str) -> bytes:
-    """Write the body; one text goes as a string."""
+    """Return the body; a single text is sent as a string."""
     return orjson.dumps(
         {
             "inputs": texts[0] if len(texts) == 1 else list(texts),
@@ -89,7 +89,7 @@ def _encode_for_hugging_face(texts: Sequence[str], _model: str) -> bytes:
 
 
 def _encode_for_tei(texts: Sequence[str], _model: str) -> bytes:
-    """Write the body; each text in a list of its own, for two in one list would be a pair."""
+    """Return the body; each text has its own list, because two texts in one list would be a pair."""
     return orjson.dumps({"inputs": [[text] for text in texts], "truncate": True, "raw_scores": False})
 
 
@@ -98,7 +98,7 @@ def _encode_for_infinity(texts: Sequence[str], model: str) -> bytes:
 
 
 def _bare(reply: Any, texts: int) -> Any:
-    """One text may be answered by its nine scores alone."""
+    """Return the list of answers; for a single text, the reply can be its nine scores alone."""
     flat = isinstance(reply, list) and reply and isinstance(reply[0], dict)
     return [reply] if flat and texts == 1 else reply
 
@@ -118,14 +118,14 @@ WIRE_FORMATS: Final[Mapping[str, WireFormat]] = {
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ClassifierError:
     """
-    Return what a reply with another status than 200 means.
+    Return the error for a reply whose status is not 200.
 
     Args:
         status: HTTP status code.
         headers: Case-insensitive.
-        body: The reply's bytes, perhaps cut off.
+        body: The bytes of the reply, perhaps truncated.
     Returns:
-        The error to raise; it knows whether the call is worth repeating, and when.
+        The error to raise, which says whether and when a retry can help.
     """
     retry_after = retry_after_seconds(headers.get("Retry-After"))
     reason = f"status {status}"
@@ -155,16 +155,16 @@ _BY_STATUS: Final[Mapping[int, type[ClassifierError]]] = {
 
 def retry_after_seconds(value: str | None) -> float | None:
     """
-    Read a Retry-After header: whole seconds or an HTTP date (RFC 9110, 10.2.3).
+    Parse a Retry-After header: whole seconds or an HTTP date (RFC 9110, 10.2.3).
 
     Returns:
-        Seconds from now, from 0 to ``MAX_RETRY_AFTER_SECONDS``; None if absent or garbage.
+        Seconds from now, from 0 to ``MAX_RETRY_AFTER_SECONDS``; None if absent or invalid.
     """
     if value is None:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        # A number of a thousand digits is a number too, but not for float().
+        # float() would return infinity for a thousand digits.
         return _bounded(float(value[:12]))
     try:
         when = parsedate_to_datetime(value)
@@ -180,7 +180,10 @@ def _bounded(seconds: float) -> float:
 
 
 def _unavailable(reason: str, body: bytes, retry_after: float | None) -> ClassifierError:
-    """A model that is loading says so in JSON, with or without an estimate, or in plain text."""
+    """
+    Return the error for a 503. A loading model is reported in JSON, with or without an estimate, or in plain
+    text.
+    """
     try:
         reply = _json(body)
     except BadReplyError:

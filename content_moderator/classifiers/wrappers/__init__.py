@@ -1,1 +1,1 @@
-"""Classifiers that hold another classifier and add one thing to it each."""
+"""Wrappers: classifiers that contain another classifier and add one behaviour."""

@@ -1,4 +1,4 @@
-"""Lets texts that wait leave together in one call of the classifier."""
+"""Sends waiting texts to the classifier together, in one call."""
 
 import math
 import threading
@@ -30,38 +30,39 @@ from content_moderator.observability import metrics
 from content_moderator.text.chunks import usual_tokens
 
 SINGLES_SECONDS: Final = 300.0
-"""How long single texts are sent to a classifier that refused a batch and answered each text of it alone."""
+"""
+How long only single texts are sent after a classifier refused a batch but answered each of its texts alone.
+"""
 
 MAX_SPLITS_FACTOR: Final = 4
 """
-Calls that the search for the texts to blame for a refused batch may cost, in logarithms of its size. One text
-is found in two; where many are refused, those that could not be told apart get the error.
+The largest number of calls to find the refused texts of a batch, in multiples of the logarithm of its size.
+One text takes two. If many texts are refused, those that are not separated by then get the error.
 """
 
 LIGHT_LOAD: Final = 8
 """
-Texts under way up to which each leaves at once, alone: then CPU time is not scarce, and waiting is not worth
-it.
+Up to this number of texts in progress, each is sent at once and alone: CPU time is not scarce then.
 """
 
 SHARES: Final = 4
-"""Among how many calls the texts that are under way should be divided, under more load."""
+"""The number of calls among which the texts in progress are divided under more load."""
 
 MAX_GATHER_SECONDS: Final = 0.01
-"""How long a text waits for others to share a call with although a call is allowed."""
+"""How long a text waits for others to share its call, if a call is possible."""
 
 _log = structlog.get_logger(__name__)
 
 
 class _Caller:
     """
-    A thread in `Batching.classify`, its texts' outcomes, and how it is woken.
+    A thread in `Batching.classify`, with the outcomes of its texts and a way to wake it.
 
-    All attributes but ``ready`` are guarded by the lock of `Batching`.
+    The lock of `Batching` guards all attributes except ``ready``.
 
     Args:
-        texts: How many texts it waits for.
-        ends_at: Its deadline, on the monotonic clock.
+        texts: The number of texts that it waits for.
+        ends_at: The deadline, in monotonic seconds.
     """
 
     __slots__ = ("batch", "ends_at", "leading", "left", "notified", "outcomes", "ready", "watches")
@@ -73,9 +74,9 @@ class _Caller:
         self.batch: list[_Entry] | None = None
         self.leading = False
         self.notified = False
-        # Whether it starts a call for all that wait after ``MAX_GATHER_SECONDS``.
+        # Whether this thread starts a call for the waiting texts after ``MAX_GATHER_SECONDS``.
         self.watches = False
-        # Locked until there is something to do: a batch to send, or the last outcome.
+        # Locked until the thread has something to do: a batch to send, or its last outcome.
         self.ready = threading.Lock()
         self.ready.acquire()
 
@@ -89,14 +90,14 @@ class _Caller:
 @dataclass(eq=False, slots=True)
 class _Entry:
     """
-    A text that waits for a call or is in one.
+    A text that waits for a call or is part of one.
 
     Args:
         text: The text.
-        tokens: About as many as a model makes of it.
-        since: When it came.
-        caller: Who waits for it.
-        index: Of its outcome among the caller's.
+        tokens: Estimated number of tokens.
+        since: Time of arrival, in monotonic seconds.
+        caller: The thread that waits for it.
+        index: Index of its outcome among those of the caller.
     """
 
     text: str
@@ -108,23 +109,23 @@ class _Entry:
 
 class Batching:
     """
-    A classifier whose callers share calls instead of each making one.
+    Lets concurrent callers share calls to the classifier.
 
-    As databases commit in groups. While no more than ``LIGHT_LOAD`` texts are under way, each leaves at once,
-    alone. Under more load texts gather until there are enough for a call, for ``MAX_GATHER_SECONDS`` at most.
-    What comes while ``max_in_flight`` calls are under way leaves together in the next one. Texts of about the
-    same length share a call, as many as ``max_batch_tokens`` allow: a model pads all texts to the longest.
+    It is like a group commit of a database. Up to ``LIGHT_LOAD`` texts in progress, each text is sent at once
+    and alone. Under more load, texts wait until there are enough for a call, at most ``MAX_GATHER_SECONDS``.
+    Texts that arrive while ``max_in_flight`` calls are in progress are sent together in the next one. Texts
+    of about the same length share a call, up to ``max_batch_tokens``, because a model pads all texts to the
+    longest.
 
-    A call is sent by the thread of a caller whose text is in it, the one with the latest deadline; a thread
-    of a pool sends it only if that caller is busy with another call.
-
-    Requests of many texts are admitted in slices, so that no request fails for its size. A batch that the
-    classifier refuses or answers with nonsense is halved until the text to blame is alone. Each caller waits
-    until its own deadline; one that gives up takes nothing from the others.
+    The thread of a caller whose text is in the call sends it: the one with the latest deadline. A pool thread
+    sends it only if that caller is busy with another call. Requests with many texts enter the queue in
+    slices, so that no request fails because of its size. A batch that the classifier refuses, or answers with
+    an invalid reply, is halved until the faulty text is alone. Each caller waits until its own deadline; a
+    caller that stops waiting does not affect the others.
 
     Args:
         classifier: Takes several texts in one call.
-        settings: How many calls, and how large.
+        settings: The number and the size of calls.
         clock: Monotonic seconds.
     """
 
@@ -140,7 +141,7 @@ class Batching:
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        # Notified when texts have been answered: slices wait for room.
+        # Notified when texts have been answered, because slices wait for room in the queue.
         self._room = threading.Condition(self._lock)
         self._slices_waiting = 0
         self._waiting: list[_Entry] = []
@@ -148,14 +149,14 @@ class Batching:
         self._texts_in_calls = 0
         self._calls = 0
         self._singles_until = float("-inf")
-        # Its threads start with the first call that no caller can send: a process that forks before has none.
+        # Its threads start on first use, so there are none when a process forks before that.
         self._threads = ThreadPoolExecutor(settings.max_in_flight, thread_name_prefix="batching")
 
     def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
         """
         Score each text; see `Classifier.classify`.
 
-        If too many texts of others wait already, nothing is sent and each is an ``OverloadedError``.
+        If the queue is full, nothing is sent, and the outcome of each text is an ``OverloadedError``.
         """
         outcomes: list[Outcome] = []
         while len(outcomes) < len(texts):
@@ -167,17 +168,17 @@ class Batching:
             self._wait(caller, context.deadline)
             for outcome in caller.outcomes:
                 if not isinstance(outcome, Classification | ClassifierError):
-                    # A mistake of ours in the thread that sent the call.
+                    # A programming error in the thread that sent the call.
                     raise outcome or RuntimeError("a text has no outcome")
                 outcomes.append(outcome)
         return outcomes
 
     def _admit(self, texts: Sequence[str], deadline: Deadline, *, may_wait: bool) -> _Caller:
         """
-        Let the first of *texts* wait for a call: as many as there is room for, at most half of all room.
+        Put the first of *texts* into the queue: as many as there is room for, at most half of the queue.
 
         Raises:
-            OverloadedError: There is no room, and the caller has not begun.
+            OverloadedError: The queue is full, and no text of the caller is in it yet.
             DeadlineExceededError: There was no room in time.
         """
         with self._lock:
@@ -195,7 +196,7 @@ class Batching:
                 _Entry(text, usual_tokens(text), now, caller, index) for index, text in enumerate(texts)
             ]
             self._start_calls()
-            # One of those who wait is enough to look after the others.
+            # One waiting thread is enough to start calls for the others.
             caller.watches = self._watcher is None and bool(self._waiting) and caller.batch is None
             if caller.watches:
                 self._watcher = caller
@@ -210,7 +211,7 @@ class Batching:
             self._slices_waiting -= 1
 
     def _wait(self, caller: _Caller, deadline: Deadline) -> None:
-        """Wait until all outcomes are there or the deadline has passed, and send calls meanwhile."""
+        """Wait until all outcomes are there or the deadline has passed; send calls in the meantime."""
         while True:
             seconds = min(max(deadline.remaining, 0), threading.TIMEOUT_MAX)
             woken = caller.ready.acquire(
@@ -231,7 +232,7 @@ class Batching:
                 self._send(batch, caller)
 
     def _give_up(self, caller: _Caller) -> None:
-        """Take a caller's texts back, but for those that are in a call; the lock is held."""
+        """Remove a caller's texts from the queue, except those in a call. The lock must be held."""
         self._waiting = [entry for entry in self._waiting if entry.caller is not caller]
         error = DeadlineExceededError("no answer came in time")
         caller.outcomes = [error if outcome is None else outcome for outcome in caller.outcomes]
@@ -239,10 +240,10 @@ class Batching:
 
     def _start_calls(self, *, gathered: bool = False) -> None:
         """
-        Start calls while texts wait and calls are allowed; the lock is held.
+        Start calls while texts wait and calls are possible. The lock must be held.
 
         Args:
-            gathered: Whether the texts that wait have waited long enough for others to share a call with.
+            gathered: Whether the waiting texts have waited long enough for others.
         """
         while self._waiting and self._calls < self._settings.max_in_flight:
             if not gathered and len(self._waiting) < self._fair_share():
@@ -260,10 +261,10 @@ class Batching:
 
     def _fair_share(self) -> int:
         """
-        Return how many texts a call should have at least.
+        Return the smallest number of texts that a call should have.
 
-        A call costs as much CPU time as a request. And if the first few texts that come after a batch was
-        answered left alone, they would take all calls, and the others would wait until one has ended.
+        A call costs as much CPU time as a request. Besides, if the first texts after the end of a batch were
+        sent alone, they would use up all calls, and the others would have to wait until one ends.
         """
         under_way = len(self._waiting) + self._texts_in_calls
         if not self._calls or self._single or under_way <= LIGHT_LOAD:
@@ -272,11 +273,11 @@ class Batching:
 
     @property
     def _single(self) -> bool:
-        """Return whether the classifier takes only single texts at the moment."""
+        """Return whether the classifier accepts only single texts at the moment."""
         return self._clock() < self._singles_until
 
     def _next_batch(self) -> list[_Entry]:
-        """Take the text that has waited longest, and those that are about as long; the lock is held."""
+        """Take the text that has waited longest, and texts of similar length. The lock must be held."""
         limit = 1 if self._single else self._settings.max_batch
         oldest = self._waiting[0]
         if len(self._waiting) <= limit:
@@ -297,7 +298,10 @@ class Batching:
         return batch
 
     def _send(self, batch: Sequence[_Entry], leader: _Caller | None) -> None:
-        """Make one call, in the thread of *leader* if any; hand out the outcomes and start the next calls."""
+        """
+        Make one call in this thread, which is that of *leader* if there is one; deliver the outcomes and
+        start the next calls.
+        """
         now = self._clock()
         metrics.CALLS_IN_FLIGHT.inc()
         metrics.BATCH_TEXTS.observe(len(batch))
@@ -317,7 +321,7 @@ class Batching:
             self._texts_in_calls -= len(batch)
             for entry, outcome in zip(batch, outcomes, strict=True):
                 self._hand_out(entry, outcome)
-            # Without a watcher nobody would start a call for texts that have begun to gather.
+            # Without a watching thread, no call would be started for texts that wait for others.
             self._start_calls(gathered=self._watcher is None)
             if self._slices_waiting:
                 self._room.notify_all()
@@ -332,7 +336,7 @@ class Batching:
                 caller.notify()
 
     def _score(self, batch: Sequence[_Entry]) -> list[Outcome]:
-        """Ask about a batch; halve it where it fails as a whole."""
+        """Return the outcomes of a batch, which is halved if it fails as a whole."""
         ends_at = max(entry.caller.ends_at for entry in batch)
         splits = _Splits(MAX_SPLITS_FACTOR * math.ceil(math.log2(len(batch) + 1)))
         context = CallContext(Deadline(ends_at, self._clock))
@@ -361,12 +365,12 @@ class Batching:
 
 
 class _Splits:
-    """How many more calls the search in one batch may cost."""
+    """The remaining number of calls for the search in one batch."""
 
     def __init__(self, left: int) -> None:
         self._left = left
 
     def take(self, calls: int) -> bool:
-        """Take some calls; return whether there are so many left."""
+        """Use up some calls; return whether there were enough."""
         self._left -= calls
         return self._left >= 0

@@ -1,4 +1,4 @@
-"""Answers from the cache: identical texts, and near copies that the guard lets pass."""
+"""Answers texts from the cache: identical texts, and near copies that the guard allows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ NearCopyMode = Literal["off", "fallback", "on"]
 
 
 class CacheSource(Protocol):
-    """Knows whose cache a caller uses."""
+    """Returns the cache of each caller."""
 
     def of(self, caller: Caller | None) -> AnswerCache:
         """Return the cache of a caller."""
@@ -25,14 +25,13 @@ class CacheSource(Protocol):
 
 class Caching:
     """
-    A classifier that is asked only about texts that are not in the cache.
+    Answers texts from the cache, and passes only the other texts on.
 
     Args:
-        classifier: Is asked about the others.
+        classifier: Scores the other texts.
         caches: The caches of all callers.
-        near_copies: When the answer about a near copy may be used: never, when the classifier fails, or
-            always.
-        checker: Checks answers that come from near copies; None if nobody does.
+        near_copies: When the answer about a near copy is used: never, if the classifier fails, or always.
+        checker: Checks a sample of the answers from near copies; None to check none.
     """
 
     def __init__(
@@ -76,7 +75,10 @@ class Caching:
         return outcomes
 
     def _find_out(self, texts: Sequence[str], context: CallContext, cache: AnswerCache) -> dict[str, Outcome]:
-        """Look in the shared cache, then ask; release the leases of texts that get no answer."""
+        """
+        Look texts up in the shared cache, then ask the classifier; release the leases of texts without an
+        answer.
+        """
         answers, leased = cache.get_shared(texts)
         outcomes: dict[str, Outcome] = dict(answers)
         try:
@@ -121,5 +123,5 @@ def _answers(outcomes: Iterable[tuple[str, Outcome]]) -> list[tuple[str, Classif
 
 
 def _is_own(outcome: Outcome) -> bool:
-    """Return whether the classifier itself has answered."""
+    """Return whether the chosen classifier itself answered, not its stand-in."""
     return not isinstance(outcome, ClassifierError) and not outcome.degraded

@@ -11,16 +11,16 @@ Split = Callable[[str], list[str]]
 
 class Chunking:
     """
-    A classifier for texts of any length, around one that reads only so much.
+    Scores texts of any length with a classifier that reads a limited length.
 
-    Servers cut longer texts in silence, or score them far outside of what the model was trained on. So texts
-    are split at the ends of sentences, all distinct parts are asked about in one call, and the highest score
-    of each harm counts.
+    Servers truncate longer texts silently, or score them far outside of the length that the model was trained
+    with. So texts are split at the ends of sentences, all distinct parts are scored in one call, and the
+    highest score of each harm counts.
 
     Args:
         classifier: Scores the parts.
         split: Splits a text.
-        on_split: Told how many texts had more than one part.
+        on_split: Called with the number of texts that had more than one part.
     """
 
     def __init__(

@@ -10,14 +10,14 @@ from content_moderator.text.deobfuscation import deobfuscated
 
 class Deobfuscating:
     """
-    A classifier that disguises do not mislead, around one that reads what is written.
+    Scores disguised texts with a classifier that does not know disguises.
 
-    A text whose words are disguised is asked about together with its plain view, and of each harm the higher
-    score counts: undoing what was no disguise can raise a score, but takes nothing from what the model makes
-    of the text as it is.
+    A text with disguised words is scored as written and deobfuscated, and the higher score of each harm
+    counts. If a word was no disguise, the second form can raise a score, but never lowers that of the text as
+    written.
 
     Args:
-        classifier: Scores the texts and their views.
+        classifier: Scores both forms.
     """
 
     def __init__(self, classifier: Classifier) -> None:

@@ -1,4 +1,4 @@
-"""Lets another classifier answer when the chosen one cannot."""
+"""Lets a stand-in answer if the chosen classifier cannot."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -17,11 +17,11 @@ _log = structlog.get_logger(__name__)
 
 class Fallback:
     """
-    Two classifiers that look like one; what the second answers is marked degraded.
+    Answers with a stand-in if the chosen classifier fails; such answers are marked degraded.
 
     Args:
-        primary: Is asked first.
-        stand_in: Answers when the first fails, whatever the reason; must not fail itself.
+        primary: The chosen classifier.
+        stand_in: Answers if the chosen one fails for any reason; must not fail itself.
     """
 
     def __init__(self, primary: Classifier, stand_in: Classifier) -> None:
@@ -37,7 +37,7 @@ class Fallback:
         }
         if failed:
             self._tell(failed.values())
-            # It is fast, and answers even if no time is left: that is what it is for.
+            # The stand-in is fast, and answers even if no time is left.
             unbounded = replace(context, deadline=NEVER)
             instead = self._stand_in.classify([texts[place] for place in failed], unbounded)
             for place, outcome in zip(failed, instead, strict=True):

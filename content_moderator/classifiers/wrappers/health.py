@@ -1,4 +1,4 @@
-"""Knows whether a classifier can answer, and probes it as rarely as possible."""
+"""Tells whether a classifier can answer, with as few probes as possible."""
 
 import threading
 import time
@@ -20,12 +20,12 @@ PROBE_TEXT: Final = "Good morning."
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """
-    Whether a classifier can answer.
+    The readiness of a classifier.
 
     Args:
-        state: ``warming`` until it has answered for the first time or while it loads its model;
-            ``degraded`` while a stand-in answers for it.
-        reason: The code of what stands in the way; None when ready.
+        state: ``warming`` before its first answer and while it loads its model; ``degraded`` while a stand-in
+            answers for it.
+        reason: The code of the last error; None if ready.
     """
 
     state: State
@@ -39,18 +39,18 @@ class Readiness:
 
 class Health:
     """
-    A classifier that remembers how its last call ended.
+    Remembers the result of the last call to a classifier.
 
-    While calls succeed nothing extra is sent. Before the first success, and after a failure, asking
-    for `readiness` sends one small text, from one thread, at most once an interval: so a service
-    that gets no traffic because it is not ready still finds out when it is.
+    While calls succeed there are no probes. Before the first success, and after a failure, `readiness` sends
+    one short text from a separate thread, at most once in each interval. So a service that gets no traffic
+    because it is not ready still becomes ready again.
 
     Args:
-        classifier: Whose calls are watched.
+        classifier: The classifier.
         interval_seconds: Shortest time between two probes.
         wait_seconds: How long `readiness` waits for a probe that it started.
-        deadline_seconds: Of a probe.
-        has_stand_in: Whether another classifier answers when this one does not.
+        deadline_seconds: Longest time of a probe.
+        has_stand_in: Whether a stand-in answers if the classifier fails.
         clock: Monotonic seconds.
     """
 
@@ -72,15 +72,15 @@ class Health:
         self._clock = clock
         self._lock = threading.Lock()
         self._has_stand_in = has_stand_in
-        self._readiness = Readiness("ready")  # Never seen: the next line puts the first state in its place.
+        self._readiness = Readiness("ready")  # Replaced by the next line.
         self._remember("warming", "not_yet_asked")
         self._next_probe = clock()
         self._probe: threading.Thread | None = None
 
     def classify(self, texts: Sequence[str], context: CallContext) -> list[Outcome]:
-        """Pass the call on and remember how it ended; see `Classifier.classify`."""
+        """Pass the call on and remember its result; see `Classifier.classify`."""
         outcomes = self._classifier.classify(texts, context)
-        # That there is too much to do says nothing about the classifier.
+        # Too much work in this service says nothing about the classifier.
         errors = [
             each
             for each in outcomes
@@ -105,13 +105,13 @@ class Health:
             self._readiness = Readiness(state, reason)
 
     def readiness(self) -> Readiness:
-        """Tell the state after the last call; probe first if it is not known to be good."""
+        """Return the state after the last call; after a failure, probe first."""
         if self._readiness.state != "ready" and (probe := self.start_probe()):
             probe.join(self._wait_seconds)
         return self._readiness
 
     def start_probe(self) -> threading.Thread | None:
-        """Start the one probe if it is due and none is running."""
+        """Start a probe if it is due and none is running."""
         with self._lock:
             running = self._probe is not None and self._probe.is_alive()
             if running or self._clock() < self._next_probe:
@@ -122,5 +122,5 @@ class Health:
             return self._probe
 
     def _send_probe(self) -> None:
-        # `classify` remembers what comes of it.
+        # `classify` remembers the result.
         self.classify([PROBE_TEXT], CallContext(Deadline.after(self._deadline_seconds)))

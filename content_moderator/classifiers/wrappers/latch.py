@@ -1,4 +1,4 @@
-"""Lets threads wait for the outcome of a text that another thread asks about."""
+"""Lets threads wait for an outcome from another thread."""
 
 import threading
 
@@ -9,27 +9,31 @@ from content_moderator.domain.errors import ClassifierError, DeadlineExceededErr
 
 class Latch:
     """
-    One outcome for all who wait for it.
+    One outcome, for which several threads can wait.
 
-    Every request makes one: a Future, with a condition and a list of those who wait, is the same and more.
+    It is cheaper than a Future, which has a condition and a list of waiting threads; every request creates
+    one.
     """
 
     __slots__ = ("_lock", "_outcome")
 
     def __init__(self) -> None:
         self._outcome: Outcome | Exception | None = None
-        # Locked until there is an outcome; who gets it passes it on.
+        # Locked until there is an outcome; each waiting thread releases it for the next.
         self._lock = threading.Lock()
         self._lock.acquire()
 
     def finish(self, outcome: Outcome | Exception) -> None:
-        """Tell all who wait; only the first outcome counts. What is no answer is raised there."""
+        """
+        Set the outcome for all waiting threads; only the first one counts. Exceptions are raised in these
+        threads.
+        """
         if self._outcome is None:
             self._outcome = outcome
             self._lock.release()
 
     def wait(self, deadline: Deadline) -> Outcome:
-        """Wait for the outcome; past the deadline it is that nothing came in time."""
+        """Wait for the outcome; return a DeadlineExceededError after the deadline."""
         seconds = min(max(deadline.remaining, 0), threading.TIMEOUT_MAX)
         if self._lock.acquire(timeout=seconds):
             self._lock.release()

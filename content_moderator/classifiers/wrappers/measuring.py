@@ -12,7 +12,7 @@ from content_moderator.observability import metrics
 
 @contextmanager
 def measure(name: str) -> Iterator[None]:
-    """Count and time one call to the classifier *name*, by result: ``ok`` or the error's code."""
+    """Count and time one call to the classifier *name* by its result: ``ok`` or the code of the error."""
     started = time.perf_counter()
     outcome = "internal_error"
     try:
@@ -27,7 +27,7 @@ def measure(name: str) -> Iterator[None]:
 
 
 class Measuring:
-    """A classifier whose calls show in the metrics, and whose number of answers is checked."""
+    """Counts and times the calls to a classifier, and checks the number of its answers."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
@@ -42,6 +42,6 @@ class Measuring:
                 outcomes = [BadReplyError("the number of answers differs from the number of texts")] * len(
                     texts
                 )
-            # A call counts as failed if one of its texts did.
+            # A call counts as failed if one of its texts failed.
             succeeded(outcomes)
         return outcomes

@@ -1,4 +1,4 @@
-"""Checks a share of the answers that came from near copies by asking the classifier."""
+"""Checks a sample of the answers from near copies by asking the classifier."""
 
 import random
 import threading
@@ -18,8 +18,8 @@ from content_moderator.observability import logs, metrics
 
 RESULTS: Final = ("agrees", "milder", "stricter", "failed", "dropped")
 """
-What comes of a check: the classifier decides alike, or more mildly or strictly than the answer that was
-given; it could not be asked; or too many checks waited already.
+The results of a check: the decision is the same, milder or stricter than the given one; the classifier
+failed; or too many checks were waiting.
 """
 
 MAX_WAITING: Final = 8
@@ -28,18 +28,18 @@ _log = structlog.get_logger(__name__)
 
 
 Store = Callable[[Sequence[tuple[str, Classification]]], object]
-"""Stores fresh answers in the cache that the checked answer came from."""
+"""Stores fresh answers in the cache of the checked answer."""
 
 
 class NearCopyChecker:
     """
-    Checks a share of the answers that came from near copies, one after the other, in a thread of its own.
+    Checks a sample of the answers from near copies, one after the other, in a separate thread.
 
     Args:
-        classifier: Is asked.
-        rate: Share of the answers that are checked, 0 to 1.
-        decide: Returns what the policy makes of an answer.
-        deadline_seconds: For each check.
+        classifier: Scores the texts again.
+        rate: The share of the answers to check, 0 to 1.
+        decide: Returns the decision of the policy.
+        deadline_seconds: Longest time of a check.
         chance: Returns numbers in [0, 1).
     """
 
@@ -60,11 +60,14 @@ class NearCopyChecker:
         self._free = threading.BoundedSemaphore(MAX_WAITING)
         for result in RESULTS:
             metrics.CACHE_SAMPLES.labels(result)
-        # Its thread starts with the first check: a process that forks before has none.
+        # Its thread starts on first use, so there is none when a process forks before that.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="near-copy-check")
 
     def check(self, text: str, given: Classification, context: CallContext, store: Store) -> None:
-        """Check the answer *given* about *text* if chance decides so; never wait for it."""
+        """
+        Start a check of the answer *given* about *text*, for a random share of the answers; do not wait for
+        it.
+        """
         if self._chance() >= self._rate:
             return
         if not self._free.acquire(blocking=False):
@@ -86,7 +89,7 @@ class NearCopyChecker:
         metrics.CACHE_SAMPLES.labels(result).inc()
 
     def _compare(self, text: str, given: Classification, context: CallContext, store: Store) -> str:
-        # The request has its answer: the check has a deadline of its own.
+        # The request has been answered, so the check has its own deadline.
         context = replace(context, deadline=Deadline.after(self._deadline_seconds))
         [fresh] = succeeded(self._classifier.classify([text], context))
         if fresh.degraded:

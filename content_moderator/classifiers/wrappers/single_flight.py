@@ -14,7 +14,7 @@ from content_moderator.observability import metrics
 
 
 class _Key(NamedTuple):
-    """What must be equal for two calls to share an outcome."""
+    """Calls share an outcome if their keys are equal."""
 
     text: str
     owner: str
@@ -24,10 +24,10 @@ class _Key(NamedTuple):
 @dataclass(eq=False, slots=True)
 class _Flight:
     """
-    A text that is being classified, and what its callers wait for.
+    A text that is being classified, with the latch that its callers wait for.
 
     Args:
-        since: When the call began, on the monotonic clock.
+        since: Start of the call, in monotonic seconds.
     """
 
     since: float
@@ -36,14 +36,14 @@ class _Flight:
 
 class SingleFlight:
     """
-    A classifier that is asked once about a text, however many callers ask about it at the same time.
+    Shares one call among all callers that send the same text at the same time.
 
-    Callers share a call only if they share a cache and want the same of it. A call is joined while it has
-    taken no more than half of the time that a call may take; a later caller starts its own.
+    Callers only share a call if they have the same cache and the same cache mode. A call can be joined during
+    the first half of its longest time; later callers start a new one.
 
     Args:
-        classifier: Is asked.
-        owner_of: Returns whose cache a caller uses: callers of different owners share nothing.
+        classifier: Scores the texts.
+        owner_of: Returns the owner of a caller's cache; callers with different owners share nothing.
         deadline_seconds: Longest time of a call.
         clock: Monotonic seconds.
     """
@@ -81,7 +81,7 @@ class SingleFlight:
         return [outcomes[text] for text in texts]
 
     def _join(self, keys: Mapping[str, _Key]) -> tuple[dict[str, _Flight], dict[str, _Flight]]:
-        """Return the flights that this caller starts, and those of others that it joins, by text."""
+        """Return the flights that this caller starts, and those of other callers that it joins, by text."""
         own: dict[str, _Flight] = {}
         others: dict[str, _Flight] = {}
         now = self._clock()
@@ -104,7 +104,7 @@ class SingleFlight:
     ) -> None:
         with self._lock:
             for text, flight in flights.items():
-                # A caller who came late may have started another one meanwhile.
+                # A later caller may have started a new flight for this text.
                 if self._flights.get(keys[text]) is flight:
                     del self._flights[keys[text]]
         for text, flight in flights.items():

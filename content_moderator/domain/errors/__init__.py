@@ -1,7 +1,7 @@
 """
-Everything that can go wrong, as one tree that knows no HTTP framework; status and code are class attributes.
-A new error is one class here and no wiring. Messages to callers are fixed per class: what an upstream said
-or a caller sent goes nowhere but the log, and there only without the text.
+All errors of the service as one tree, independent of HTTP frameworks. Status and code are class attributes. A
+new error is one class; nothing else has to be changed. Messages to callers are fixed for each class. Messages
+of remote servers only go to the log, and texts do not even go there.
 
 ::
 

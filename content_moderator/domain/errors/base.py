@@ -6,7 +6,7 @@ from typing import ClassVar
 
 
 class ModeratorError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class ConfigurationError(ModeratorError):

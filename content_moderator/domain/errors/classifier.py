@@ -7,7 +7,7 @@ from content_moderator.domain.errors.base import AnswerableError
 
 class ClassifierError(AnswerableError):
     """
-    The classifier gave no complete, sane answer.
+    The classifier gave no complete and valid answer.
 
     The exception's own message is for the log. ``retryable`` tells whether the same call may
     succeed if simply made again; ``about_the_text`` whether another text may succeed all the same;
@@ -50,7 +50,7 @@ class ThrottledError(ClassifierUnavailableError):
 
 
 class CircuitOpenError(ClassifierUnavailableError):
-    """The classifier failed so often that it is left alone for a while."""
+    """The classifier failed so often that no calls are made for a while."""
 
     code = "classifier_circuit_open"
     detail = "The classifier failed too often and is not asked for a while."
@@ -58,7 +58,7 @@ class CircuitOpenError(ClassifierUnavailableError):
 
 
 class QuotaExhaustedError(ClassifierUnavailableError):
-    """Our account with the classifier's host is used up: the operator must act."""
+    """The quota at the host of the classifier is exhausted: the operator must act."""
 
     code = "classifier_quota_exhausted"
     detail = "The service has used up its quota with the classifier."
@@ -67,7 +67,7 @@ class QuotaExhaustedError(ClassifierUnavailableError):
 
 
 class OverloadedError(ClassifierError):
-    """More texts wait than this process takes on."""
+    """The queue of this process is full."""
 
     status = 503
     code = "overloaded"
@@ -84,7 +84,7 @@ class DeadlineExceededError(ClassifierError):
 
 
 class BadReplyError(ClassifierError):
-    """The classifier's reply is incomplete or nonsense; never taken as harmless."""
+    """The reply of the classifier is incomplete or invalid; it never counts as harmless."""
 
     status = 502
     code = "classifier_bad_reply"
@@ -93,7 +93,7 @@ class BadReplyError(ClassifierError):
 
 
 class LanguageNotJudgedError(ClassifierError):
-    """The text is in a language that the classifier does not judge, and the policy wants no answer then."""
+    """The classifier does not judge the language of the text, and the policy refuses such texts."""
 
     status = 422
     code = "language_not_judged"
@@ -110,7 +110,7 @@ class CredentialsRefusedError(ClassifierError):
 
 
 class ModelNotFoundError(ClassifierError):
-    """The classifier's address does not serve the model: the operator must act."""
+    """The URL of the classifier does not serve the model: the operator must act."""
 
     status = 502
     code = "classifier_model_not_found"
@@ -118,7 +118,7 @@ class ModelNotFoundError(ClassifierError):
 
 
 class RequestRefusedError(ClassifierError):
-    """The classifier called our request wrong."""
+    """The classifier refused our request as invalid."""
 
     status = 502
     code = "classifier_refused_request"

@@ -11,7 +11,7 @@ class RequestError(AnswerableError):
 
 
 class BodyUnreadableError(RequestError):
-    """The body ended early, broke off, or is not what its headers say."""
+    """The body ended early, or is not encoded as its headers say."""
 
     status = 400
     code = "body_unreadable"
@@ -55,7 +55,7 @@ class UnsupportedEncodingError(RequestError):
 
 
 class InvalidFieldsError(RequestError):
-    """The JSON is well-formed but its fields are not what they should be."""
+    """The JSON is well-formed, but fields are invalid."""
 
     status = 422
     code = "invalid_fields"
@@ -67,7 +67,7 @@ class InvalidFieldsError(RequestError):
 
 
 class CredentialsMissingError(RequestError):
-    """The request shows neither key nor token."""
+    """The request has neither a key nor a token."""
 
     status = 401
     code = "credentials_missing"
@@ -75,7 +75,7 @@ class CredentialsMissingError(RequestError):
 
 
 class CredentialsInvalidError(RequestError):
-    """The key is nobody's, or revoked, or the token is not good; which it is is not told."""
+    """The key is unknown or revoked, or the token is invalid; callers are not told which."""
 
     status = 401
     code = "credentials_invalid"
@@ -93,10 +93,10 @@ class IdentityProviderUnavailableError(AnswerableError):
 
 class ScopeMissingError(RequestError):
     """
-    The key or token is good, but not for this.
+    The key or token is valid, but lacks a scope.
 
     Args:
-        scope: What it lacks.
+        scope: The missing scope.
     """
 
     status = 403
@@ -110,11 +110,11 @@ class ScopeMissingError(RequestError):
 
 class RateLimitedError(RequestError):
     """
-    The caller has asked for more than its limits allow.
+    The caller has exceeded a rate limit.
 
     Args:
-        allowances: What is left of each limit.
-        retry_after_seconds: When there is more; None if there is never so much at once.
+        allowances: The remaining quota of each limit. retry_after_seconds: Time until the quota suffices;
+            None if it never does.
     """
 
     status = 429

@@ -1,1 +1,1 @@
-"""Labelled rows, and how well a classifier does on them."""
+"""Evaluates classifiers on labelled rows."""

@@ -1,4 +1,4 @@
-"""Reads labelled rows in several layouts, and says what is wrong with bad ones."""
+"""Reads labelled rows in several formats, and reports the problems of bad rows."""
 
 import csv
 import itertools
@@ -24,47 +24,47 @@ from content_moderator.text.cleaning import clean
 from content_moderator.text.normalization import is_unicode, normalise
 
 TEXT_FIELDS: Final = ("text", "comment_text", "prompt", "test_case", "tweet", "comment", "message", "content")
-"""Where the text is looked for, in this order, if nothing is said."""
+"""The fields that can have the text, in this order, if the user names none."""
 
 ID_FIELDS: Final = ("id", "case_id", "comment_id", "rev_id")
 
 KNOWN_MAPS: Final[tuple[tuple[frozenset[str], tuple[str, ...]], ...]] = (
-    # Jigsaw's toxic comments: what is obscene or severe is no label of ours.
+    # Jigsaw's toxic comments; "obscene" and "severe_toxic" have no counterpart among our labels.
     (
         frozenset({"comment_text", "toxic", "threat", "insult", "identity_hate"}),
         ("toxic=ANY", "threat=V", "insult=HR", "identity_hate=H"),
     ),
-    # Jigsaw's unintended bias, in shares of annotators.
+    # Jigsaw's unintended bias, with shares of annotators.
     (
         frozenset({"comment_text", "target", "threat", "insult", "identity_attack"}),
         ("target=ANY", "threat=V", "insult=HR", "identity_attack=H", "sexual_explicit=S"),
     ),
     (frozenset({"test_case", "label_gold"}), ("label_gold:hateful=H",)),
 )
-"""The columns by which a data set is known, and how its labels become ours."""
+"""The columns by which a data set is recognized, and the mapping of its labels to ours."""
 
 NAMES: Final = {label.category: label.value for label in HARMS} | {"any": ANY}
-"""The labels by the words for them, as the API answers."""
+"""The labels by category name, as in the answers of the API."""
 
 TRUE: Final = frozenset({"1", "true", "yes", "y", "t", "1.0"})
 FALSE: Final = frozenset({"0", "false", "no", "n", "f", "0.0"})
 NOTHING: Final = frozenset({"", "nan", "na", "n/a", "null", "none"})
-"""Cells that say nothing, as people and pandas write them."""
+"""Cells without a value, as people and pandas write them."""
 
 SHARE: Final = 0.5
-"""A label given as a share of annotators applies from here on."""
+"""From this share of annotators on, a label applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
     """
-    A text and what is known of it.
+    A text and its known labels.
 
     Args:
-        text: Cleaned, not blank.
-        labels: Whether each known head applies; an absent one is unknown, not 0.
-        line: Of the file, counted from 1.
-        name: The row's own id, if it has one.
+        text: The cleaned text, not blank.
+        labels: Whether each known label applies; an absent one is unknown, not 0.
+        line: Number of the line in the file, from 1.
+        name: The id of the row, if it has one.
     """
 
     text: str
@@ -75,7 +75,7 @@ class LabelledRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A line that cannot be used, counted from 1, and why; never its content."""
+    """The number of a line that cannot be used, from 1, and the problem; never the content."""
 
     line: int
     problem: str
@@ -85,12 +85,12 @@ class BadRow:
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """
-    How one column becomes a label.
+    The mapping of one column to a label.
 
     Args:
-        column: Its name.
-        value: What it has if the label applies; None if it says so itself, by 1, true, yes or a share.
-        label: One of ours.
+        column: The name of the column.
+        value: The value for which the label applies; None if the column has 1, true, yes or a share.
+        label: One of our labels.
     """
 
     column: str
@@ -104,9 +104,9 @@ class RowReader:
     Reads labelled rows.
 
     Args:
-        names: The labels that there are, ANY included.
-        text_field: Where the text is; None to look for it.
-        maps: How columns become labels, as `parse_maps` reads them.
+        names: The labels, including ANY.
+        text_field: The field with the text; None to search for it.
+        maps: Mappings of columns to labels; see `parse_maps`.
     """
 
     names: Sequence[str]
@@ -120,9 +120,9 @@ class RowReader:
         Read JSON Lines or CSV with a header; blank lines are skipped.
 
         Returns:
-            The good rows and the bad ones. ANY is filled in where it follows from the other labels.
+            The good rows and the bad rows. ANY is derived from the other labels where possible.
         Raises:
-            ScanError: It is neither, or has no text or no label at all.
+            ScanError: The file has another format, or no texts or labels at all.
         """
         decoded = (
             line.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape")
@@ -157,7 +157,7 @@ class RowReader:
     def _records(self, header: str, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         csv.field_size_limit(MAX_FIELD_CHARS)
         try:
-            # Quotation marks that are not closed would swallow the file.
+            # A quotation mark that is not closed would make the rest of the file one field.
             columns = next(csv.reader([header], delimiter=delimiter_of(header, ","), strict=True))
             records = csv.reader(lines, delimiter=delimiter_of(header, ","))
             next(records)
@@ -180,7 +180,7 @@ class RowReader:
             yield records.line_num, dict(zip(columns, record, strict=True))
 
     def _check_columns(self, columns: Sequence[str]) -> list[str]:
-        """Return the columns, those that are asked for by the names that they are asked for by."""
+        """Return the columns; requested ones have the names by which they were requested."""
         there = listed(columns)
         wanted = [self.text_field] if self.text_field else list(TEXT_FIELDS)
         wanted += [mapped.column for mapped in self.maps]
@@ -262,11 +262,11 @@ _KNOWN_COLUMNS: Final = sorted(set().union(*(columns for columns, _ in KNOWN_MAP
 
 
 class _RowError(ValueError):
-    """What is wrong with one row."""
+    """The problem of one row."""
 
 
 def _checked(text: object, name: str) -> str:
-    """Return a text, cleaned, if it is one."""
+    """Return the cleaned text."""
     if text is MISSING:
         raise _RowError(f"no field {name}")
     if not isinstance(text, str):
@@ -280,10 +280,11 @@ def _checked(text: object, name: str) -> str:
 
 def parse_maps(written: str, names: Sequence[str]) -> list[Mapped]:
     """
-    Read ``toxic=ANY,threat=V`` or ``label_gold:hateful=H``: a column, or one of its values, and a label.
+    Parse mappings such as ``toxic=ANY,threat=V`` or ``label_gold:hateful=H``: a column, or one of its values,
+    and a label.
 
     Raises:
-        ScanError: It is written otherwise, or names no label.
+        ScanError: The text is malformed or names no label.
     """
     found = []
     for each in filter(None, (part.strip() for part in written.split(","))):
@@ -302,13 +303,13 @@ def parse_maps(written: str, names: Sequence[str]) -> list[Mapped]:
 
 def _label(name: object, names: Sequence[str]) -> str | None:
     written = str(name).strip()
-    # A column "s" or "v" may be anything.
+    # A column "s" or "v" can mean anything.
     label = NAMES.get(written.lower(), written.upper() if len(written) > 1 else written)
     return label if label in names else None
 
 
 def _applies(value: Any, wanted: str | None, column: str) -> bool | None:
-    """Return what a cell says; None if it says nothing: empty, or -1 as in Jigsaw's test rows."""
+    """Return whether the label applies; None if the cell is empty, or -1 as in Jigsaw's test rows."""
     if wanted is not None:
         return str(value).strip().lower() == wanted.lower()
     if isinstance(value, bool):
@@ -319,7 +320,7 @@ def _applies(value: Any, wanted: str | None, column: str) -> bool | None:
     if written in TRUE or written in FALSE:
         return written in TRUE
     try:
-        # Python would take "0_1" for a number.
+        # Python would accept "0_1" as a number.
         share = float(written.replace("_", "-"))
     except ValueError:
         raise _RowError(f"{column!r} is neither true nor false, nor a share") from None
@@ -331,7 +332,10 @@ def _applies(value: Any, wanted: str | None, column: str) -> bool | None:
 
 
 def near_duplicate_key(text: str) -> str:
-    """Texts that begin with the same words are taken for versions of one, and never split between folds."""
+    """
+    Return a key that is equal for texts with the same first words. They count as versions of one text and
+    stay in one fold.
+    """
     return " ".join(normalise(text).split()[:6])
 
 
@@ -347,7 +351,7 @@ def read_rows(
 
 
 def harmful(row: LabelledRow) -> bool:
-    """Return whether a row has any label; one of which nothing else is known counts as harmless."""
+    """Return whether a row has any label; unknown labels count as absent."""
     return row.labels.get(ANY, any(row.labels.values()))
 
 

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 def bins_of(p: Floats) -> NDArray[np.int64]:
-    """Return the number of each probability's bin, of ``CALIBRATION_BINS`` equally wide ones."""
+    """Return the index of the bin of each probability, among ``CALIBRATION_BINS`` bins of equal width."""
     return np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
 
 

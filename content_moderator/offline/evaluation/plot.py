@@ -11,7 +11,7 @@ from sklearn.metrics import precision_recall_curve
 from content_moderator.offline.evaluation.measure import Floats, bins_of
 
 MIN_POINT: Final = 10
-"""Rows that a point of the calibration plot must stand for."""
+"""The least number of rows for a point of the calibration plot."""
 
 
 class Curves:
@@ -22,7 +22,7 @@ class Curves:
         self._figure, (self._ranking, self._calibration) = plt.subplots(1, 2, figsize=(11, 4.5))
 
     def add(self, label: str, y: Floats, p: Floats) -> None:
-        """Draw one label's lines."""
+        """Draw the lines of one label."""
         precision, recall, _ = precision_recall_curve(y, p)
         self._ranking.step(recall, precision, where="post", label=label)
         bins = bins_of(p)
@@ -31,7 +31,7 @@ class Curves:
             for b in np.unique(bins)
             if (bins == b).sum() >= MIN_POINT
         ]
-        # Without a point there is still the name: the colours are explained here for both plots.
+        # Drawn even without a point, because this legend explains the colours of both plots.
         self._calibration.plot(*(zip(*points, strict=True) if points else ([], [])), marker="o", label=label)
 
     def save(self, path: Path) -> None:

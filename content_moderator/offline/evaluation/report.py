@@ -13,12 +13,12 @@ from content_moderator.offline.evaluation.labelled import LabelledRow, harmful
 from content_moderator.offline.evaluation.measure import Floats, calibration_error
 
 MIN_OF_EACH: Final = 5
-"""Rows with a label, and rows without, below which nothing is measured."""
+"""The least number of rows with a label, and of rows without, for a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class AtThreshold:
-    """The share of what a threshold stops that is right, and the share of what is right that it stops."""
+    """Precision and recall at a threshold."""
 
     threshold: float
     precision: float | None
@@ -28,18 +28,18 @@ class AtThreshold:
 @dataclass(frozen=True, slots=True)
 class LabelReport:
     """
-    How well one label's scores do.
+    The measurements of one label.
 
     Args:
         label: The label, or ANY.
-        rows: Rows of which it is known.
-        positives: Those that have it.
+        rows: Rows for which the label is known.
+        positives: Rows with the label.
         auprc: Area under the precision-recall curve, by average precision; chance is positives / rows.
         auroc: Area under the ROC curve; chance is 0.5.
         calibration: Expected calibration error; 0 is best.
-        at: What the policy's thresholds do, by action.
+        at: Precision and recall at the policy's thresholds, by action.
         truth: 1 or 0 for each row.
-        scores: For each row.
+        scores: The score of each row.
     """
 
     label: str
@@ -56,14 +56,14 @@ class LabelReport:
 @dataclass(frozen=True, slots=True)
 class DecisionReport:
     """
-    What the policy decides, over all labels.
+    The measurements of decisions, over all labels.
 
     Args:
-        positives: Rows that have a label.
-        negatives: Rows that have none, as far as is known.
-        precision: Share of what is stopped that has a label; None if nothing is.
-        recall: Share of the rows with a label that are stopped; None if there are none.
-        false_alarms: Share of the rows without that are; None if there are none.
+        positives: Rows with a label.
+        negatives: Rows without a known label.
+        precision: Share of the affected rows that have a label; None if no row is affected.
+        recall: Share of the rows with a label that are affected; None if there are none.
+        false_alarms: Share of the rows without a label that are affected; None if there are none.
     """
 
     positives: int
@@ -74,7 +74,7 @@ class DecisionReport:
 
 
 def decisions(rows: Sequence[LabelledRow], verdicts: Sequence[Verdict]) -> dict[str, DecisionReport]:
-    """Measure what is flagged, that is reviewed or blocked, and what is blocked."""
+    """Measure the decisions: flagged (reviewed or blocked), and blocked."""
     truth = np.array([harmful(row) for row in rows])
     stopped = {
         "flagged": np.array([verdict.flagged for verdict in verdicts]),
@@ -96,12 +96,12 @@ def reports(
     rows: Sequence[LabelledRow], verdicts: Sequence[Verdict], rules: Mapping[str, Rule]
 ) -> Iterator[LabelReport]:
     """
-    Measure every label of which some row knows something.
+    Measure every label that is known for some row.
 
     Args:
-        rows: What is true.
-        verdicts: What was judged, in the same order.
-        rules: The thresholds of the classifier that judged.
+        rows: The labelled rows.
+        verdicts: The verdicts, in the same order.
+        rules: The thresholds of the classifier.
     """
     for name in RULE_NAMES:
         known = [

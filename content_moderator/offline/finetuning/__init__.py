@@ -1,1 +1,1 @@
-"""Fits the embedded model to a user's own rows: `content-moderator train`."""
+"""Finetunes the embedded model with a user's own rows: `content-moderator train`."""

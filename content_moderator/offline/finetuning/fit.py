@@ -1,8 +1,8 @@
 """
 Fits the model to rows, with the shipped weights as the prior.
 
-Each head stays a logistic regression, whose weights are drawn towards the shipped ones as ridge
-regression draws them towards 0: a word that the rows say nothing about keeps its weight.
+Each head is a logistic regression with a penalty on the distance from the shipped weights, as ridge
+regression has on the distance from 0. Words that do not occur in the rows keep their weights.
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ from content_moderator.text.sentence import parts_of
 FOLDS: Final = 5
 STRENGTHS: Final = (0.03, 0.1, 0.3, 1.0)
 """
-Variances of the change of a weight that are tried: how far the rows may pull. With more, or with a bias
-freer than the weights, a few dozen rows, most of them violations, make the model see violations everywhere.
+The prior variances of the change of a weight that are tried. With larger ones, or with a larger one for the
+bias, a few dozen rows that are mostly violations would make the model see violations everywhere.
 """
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is added to the shipped model: weights, shape (BUCKETS, heads), and biases, shape (heads,)."""
+    """The change of the shipped model: weights, shape (BUCKETS, heads), and biases, shape (heads,)."""
 
     weights: Floats
     bias: Floats
@@ -51,16 +51,17 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Sample:
     """
-    Rows as the model sees them.
+    The features and targets of rows.
 
     Args:
         x: Features of all parts of the first text, then of the next, shape (parts, BUCKETS).
-        prior: The log-odds of the parts by the shipped model's n-grams, shape (parts, heads).
-        second: Those by its encoder, which is not retrained, shape (parts, heads); None if it is not asked.
-        owner: Which text each part is of, shape (parts,).
-        whole: Which part is each whole text, shape (texts,).
+        prior: Log-odds of the parts by the n-grams of the shipped model, shape (parts, heads).
+        second: Log-odds of the parts by its encoder, which is not changed, shape (parts, heads); None without
+            encoder.
+        owner: Index of the text of each part, shape (parts,).
+        whole: Index of the part that is the whole text, shape (texts,).
         targets: 1, 0 or NaN for unknown, shape (texts, heads).
-        groups: Texts that begin alike are of one group, shape (texts,).
+        groups: Group of each text; texts with the same beginning are one group, shape (texts,).
     """
 
     x: csr_matrix
@@ -75,7 +76,7 @@ class Sample:
 def sample_of(
     rows: Sequence[LabelledRow], model: EmbeddedModel, encoder: SentenceEncoder | None = None
 ) -> Sample:
-    """Look at *rows* as *model* does, with *encoder* for its second opinion."""
+    """Return the features and targets of *rows*, with *encoder* for the second opinion."""
     texts = [clean(row.text) for row in rows]
     words: list[list[str]] = []
     owner: list[int] = []
@@ -109,20 +110,20 @@ def fit(sample: Sample, rows: NDArray[np.int64], strength: float) -> Change:
 
     Args:
         sample: All rows.
-        rows: Which of them to fit to.
+        rows: The rows to fit to.
         strength: One of ``STRENGTHS``.
     """
     parts = sample.whole[rows]
     x, prior, targets = sample.x[parts], sample.prior[parts], sample.targets[rows]
     share = 1.0
     if sample.second is not None:
-        # Of what the rows teach the n-grams half arrives, for the encoder is asked about these texts, too.
+        # The effect of the n-grams is halved, because the mean with the encoder's log-odds is used.
         share, prior = 0.5, (prior + sample.second[parts]) / 2
     active = np.unique(x.indices)
     weights, bias = np.zeros((BUCKETS, len(HEADS))), np.zeros(len(HEADS))
     for head in range(len(HEADS)):
         known = ~np.isnan(targets[:, head])
-        # Rows of one kind alone say nothing about where a label ends: such a head stays as it is.
+        # If all rows agree, they say nothing about the boundary of a label: such a head is not changed.
         if len(np.unique(targets[known, head])) > 1:
             weights[active, head], bias[head] = _fit_head(
                 x[known][:, active], targets[known, head], prior[known, head], strength, share
@@ -144,7 +145,7 @@ def _fit_head(x: csr_matrix, y: Floats, prior: Floats, strength: float, share: f
 
 
 def odds_of(sample: Sample, model: EmbeddedModel, change: Change | None = None) -> Floats:
-    """Return the log-odds that the model, changed or not, has for each text, shape (texts, heads)."""
+    """Return the log-odds of each text by the model, changed or not, shape (texts, heads)."""
     linear = sample.prior
     if change is not None:
         linear = linear + sample.x @ change.weights + change.bias
@@ -156,7 +157,7 @@ def odds_of(sample: Sample, model: EmbeddedModel, change: Change | None = None) 
 
 
 def _merged(sample: Sample, model: EmbeddedModel, odds: Floats) -> Floats:
-    """Let the loudest part of each text speak for it, less the margin."""
+    """Return the log-odds of each text: those of its highest part less the margin, if that is higher."""
     merged = odds[sample.whole]
     parts = np.bincount(sample.owner) - 1
     margins = np.stack([margins_of(model.growth, int(count)) for count in parts])
@@ -166,7 +167,7 @@ def _merged(sample: Sample, model: EmbeddedModel, odds: Floats) -> Floats:
 
 
 def out_of_fold_odds(sample: Sample, model: EmbeddedModel, strength: float) -> Floats:
-    """Return the log-odds of each text by a model that was fitted without it and those that begin like it."""
+    """Return the log-odds of each text by a model that was fitted without the group of the text."""
     found = np.zeros(sample.targets.shape)
     splits = GroupKFold(min(FOLDS, len(set(sample.groups))), shuffle=True, random_state=0)
     for rows, held_out in splits.split(sample.targets, groups=sample.groups):

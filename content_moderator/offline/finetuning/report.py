@@ -1,4 +1,4 @@
-"""Measures what finetuning gains, on rows that the fitted model has not seen."""
+"""Measures the gain of finetuning, on rows that the fitted model has not seen."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -10,18 +10,18 @@ from content_moderator.classifiers.embedded.linear_model import HEADS
 from content_moderator.offline.evaluation.measure import Floats, calibration_error
 
 MIN_NEGATIVES: Final = 100
-"""Below this a rate of false alarms of one in a hundred cannot be seen."""
+"""With fewer rows, a rate of false alarms of one in a hundred cannot be measured."""
 
 
 def compare(before: Floats, after: Floats, targets: Floats, false_alarms: float) -> Iterator[str]:
     """
-    Yield a table with one line for each head: the shipped model and the retrained one, out of fold.
+    Yield a table with one line for each head: the shipped model and the finetuned one, out of fold.
 
     Args:
         before: Probabilities of the shipped model, shape (texts, heads).
-        after: Those of models that have not seen the text, shape (texts, heads).
+        after: Probabilities of models that have not seen the text, shape (texts, heads).
         targets: 1, 0 or NaN for unknown, shape (texts, heads).
-        false_alarms: Share of the rows without a label that its threshold may send to review.
+        false_alarms: Share of the rows without a label that the threshold sends to review.
     """
     yield (
         f"{'':4} {'rows':>6} {'with':>6}   {'AUPRC':^15}   {'AUROC':^15}   {'calibration':^15}"
@@ -41,7 +41,7 @@ def compare(before: Floats, after: Floats, targets: Floats, false_alarms: float)
 
 
 def threshold(negatives: Floats, false_alarms: float) -> float | None:
-    """Return the lowest probability, rounded up, that at most this share of *negatives* reaches."""
+    """Return the lowest threshold, rounded up, that at most this share of *negatives* reaches."""
     if len(negatives) < MIN_NEGATIVES:
         return None
     return min(float(np.ceil(np.quantile(negatives, 1 - false_alarms) * 100 + 1e-9) / 100), 1.0)

@@ -35,16 +35,16 @@ def train(
     encoder: SentenceEncoder | None = None,
 ) -> Iterator[str]:
     """
-    Fit *rows* together with *base*, and write the model.
+    Finetune *base* with *rows*, and write the model.
 
     Args:
-        rows: At least ``MIN_ROWS`` that begin differently.
-        base: The model whose knowledge is kept.
-        output: Where the new model goes; written whole or not at all.
+        rows: At least ``MIN_ROWS`` rows with different beginnings.
+        base: The model to finetune.
+        output: The file of the new model; written completely or not at all.
         false_alarms: See `compare`.
-        encoder: For the second opinion, which is asked as before; None if the model does without.
+        encoder: Gives the second opinion; None for none.
     Yields:
-        Lines of a report for people; the file is there after the last.
+        The lines of a report; the file is written after the last.
     Raises:
         TrainingError: There are too few rows.
     """

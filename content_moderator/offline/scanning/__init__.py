@@ -1,1 +1,1 @@
-"""Many rows from a file, judged and written to another, in a way that can be interrupted."""
+"""Judges the rows of a file; a scan can be interrupted and resumed."""

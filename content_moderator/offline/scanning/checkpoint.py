@@ -15,16 +15,16 @@ from content_moderator.domain.errors import ScanError
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """
-    What has been done for good.
+    The state of a scan at a point in time.
 
     Args:
-        job: What must be the same for going on: the classifier, the form of the rows, the fields.
-        digest: Of the input up to *offset*.
-        offset: Bytes of the input that have been read.
-        line: Lines of the input that have been read.
-        output_bytes: Length of the output; whatever is beyond was written after this checkpoint.
+        job: What must be the same to resume: the classifier, the format of the rows, the fields.
+        digest: Digest of the input up to *offset*.
+        offset: Number of input bytes that have been read.
+        line: Number of input lines that have been read.
+        output_bytes: Length of the output; the rest was written after this checkpoint.
         bad_bytes: Length of the file of bad rows.
-        counts: Of the summary.
+        counts: The counts of the summary.
     """
 
     job: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Checkpoint:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Replace the file, in one step and for good."""
+        """Replace the file atomically, and flush it to disk."""
         with replacing(path) as fresh:
             fresh.write_bytes(orjson.dumps(asdict(self)))
 
@@ -46,7 +46,7 @@ class Checkpoint:
         Read the file.
 
         Raises:
-            ScanError: It is not one.
+            ScanError: The file is invalid.
         """
         try:
             checkpoint: Checkpoint = _CheckpointSchema().load(orjson.loads(path.read_bytes()))

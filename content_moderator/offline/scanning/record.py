@@ -1,4 +1,4 @@
-"""Writes judged rows as JSON Lines, or as CSV if the file's name ends so."""
+"""Encodes judged rows as JSON Lines or CSV."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from content_moderator.offline.scanning.row import Row
 from content_moderator.text.normalization import is_unicode
 
 LAYOUT: Final = 2
-"""Changes with the layout of the output: a scan that was begun in another one cannot go on."""
+"""The version of the output layout; a scan with another one cannot be resumed."""
 
 VERDICT_FIELDS: Final = (
     "labels", "flagged", "decision", "reasons", "language", "policy", "classifier", "cache", "degraded",
@@ -25,11 +25,11 @@ VERDICT_FIELDS: Final = (
 
 class Writer:
     """
-    Makes the bytes of the output.
+    Encodes the output.
 
     Args:
-        path: Of the output; ``.csv`` is CSV, anything else JSON Lines.
-        keep: Names of the input's fields that are repeated.
+        path: The output; ``.csv`` is CSV, anything else JSON Lines.
+        keep: Names of the input fields to copy.
     """
 
     def __init__(self, path: Path, keep: Sequence[str]) -> None:
@@ -37,11 +37,11 @@ class Writer:
         self._columns = columns(keep)
 
     def header(self) -> bytes:
-        """Return what the file begins with."""
+        """Return the beginning of the file."""
         return _csv_line(self._columns) if self._csv else b""
 
     def record(self, row: Row, verdict: Verdict) -> bytes:
-        """Write one row's answer."""
+        """Return the output of one row."""
         fields = {"line": row.line, **row.kept, **verdict.as_dict()}
         if not self._csv:
             return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
@@ -50,7 +50,7 @@ class Writer:
 
 
 def columns(keep: Sequence[str]) -> list[str]:
-    """List the columns of CSV."""
+    """Return the columns of CSV."""
     scores = [label.value for label in Label]
     return [
         "line",
@@ -68,10 +68,10 @@ def columns(keep: Sequence[str]) -> list[str]:
 
 def check_keep(keep: Sequence[str]) -> None:
     """
-    Make sure that fields of the input can be repeated beside the answer.
+    Check that input fields can be copied next to the answer.
 
     Raises:
-        ScanError: One has the name of a field of the answer, or a name that is not UTF-8.
+        ScanError: A field has the name of a field of the answer, or a name that is not UTF-8.
     """
     ours = {*columns(()), *VERDICT_FIELDS}
     for name in keep:
@@ -82,14 +82,14 @@ def check_keep(keep: Sequence[str]) -> None:
 
 
 def bad_record(row: Row, problem: str) -> bytes:
-    """Write a row that could not be judged, with what was read, so that nothing is lost."""
+    """Return the record of a row that could not be judged, with its content, so that nothing is lost."""
     raw = row.raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     fields = {"line": row.line, "problem": problem, "row": raw.rstrip("\r\n")}
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a judged row with one value per column."""
+    """Return the columns of a judged row."""
     return {
         **fields,
         **{each["label"]: each["score"] for each in fields["labels"]},

@@ -1,4 +1,4 @@
-"""Reads texts from JSON Lines, CSV or plain lines, one row at a time, and knows where each one ends."""
+"""Reads texts from JSON Lines, CSV or plain lines, one row at a time, with the position of each."""
 
 import csv
 import hashlib
@@ -22,22 +22,27 @@ FORMS: Final[Mapping[str, Form]] = {
     ".csv": "csv",
     ".tsv": "tsv",
 }
-"""By the ending of the file's name; anything else is plain lines."""
+"""The formats by file name extension; anything else is plain lines."""
 
 TEXT: Final = "text"
 MAX_FIELD_CHARS: Final = 10_000_000
-"""A longer field of CSV is a quotation mark that was never closed."""
+"""The largest CSV field. A longer one comes from a quotation mark that is not closed."""
 
 MAX_LINE_BYTES: Final = 10_000_000
-"""A longer line is a bad row, and is not held in memory: only its number and its size are told."""
+"""
+The longest line. A longer one is a bad row and is not kept in memory; only its number and size are reported.
+"""
 
 NOT_UTF8: Final = "not UTF-8"
 
 MAX_NAMES_SHOWN, MAX_NAME_SHOWN = 40, 30
-"""Columns in an error, and letters of each: a file without a header shows its first row there."""
+"""
+The number of columns in an error, and of characters of each: without a header, they are texts of the first
+row.
+"""
 
 MISSING: Final = object()
-"""Stands for a member that is not there."""
+"""The value of a member that does not exist."""
 
 ARRAY: Final = "the input is a JSON array; rows are one JSON object a line: jq -c '.[]' makes them"
 
@@ -51,11 +56,11 @@ class Row:
     One row of the input.
 
     Args:
-        line: Where it begins, counted from 1.
-        raw: As it was read, bytes that are not UTF-8 as lone surrogates.
-        text: What is to be judged; None if the row is bad.
-        kept: The fields that were asked for.
-        problem: Why the row is bad; never its content.
+        line: Number of its first line, from 1.
+        raw: The row as read; bytes that are not UTF-8 are lone surrogates.
+        text: The text to judge; None if the row is bad.
+        kept: The fields to copy.
+        problem: The problem of a bad row; never its content.
     """
 
     line: int
@@ -67,10 +72,10 @@ class Row:
 
 class LongLineError(Exception):
     """
-    A line is longer than is read at once; it was passed over.
+    A line exceeds the longest length; it was skipped.
 
     Args:
-        size: Its bytes.
+        size: The size of the line in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -79,10 +84,10 @@ class LongLineError(Exception):
 
 class Lines:
     """
-    The lines of a binary stream, with how far it has been read and what a digest makes of that.
+    The lines of a binary stream, with the position and the digest of what was read.
 
     Args:
-        stream: Read from where it stands, which must be its beginning.
+        stream: The stream, at its beginning.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -105,7 +110,7 @@ class Lines:
             self._skip_line(raw)
         line = raw.decode("utf-8", "surrogateescape")
         self.taken.append(line)
-        # A byte order mark is no part of the first field.
+        # A byte order mark is not part of the first field.
         return line.removeprefix("\ufeff") if self.number == 1 else line
 
     def _skip_line(self, raw: bytes) -> None:
@@ -117,15 +122,15 @@ class Lines:
 
     @property
     def digest(self) -> str:
-        """Tell apart what has been read from anything else, in hexadecimal digits."""
+        """Return the digest of what was read, in hexadecimal digits."""
         return self._digest.hexdigest()
 
     def skip_to(self, offset: int, number: int) -> None:
         """
-        Pass over what was read before.
+        Skip what an earlier scan has read.
 
         Raises:
-            ScanError: There is less.
+            ScanError: The input is shorter.
         """
         while self.offset < offset:
             block = self._stream.read(min(_BLOCK_BYTES, offset - self.offset))
@@ -144,13 +149,13 @@ class RowReader:
     Reads rows.
 
     Args:
-        lines: Of the input.
-        form: Of the rows.
-        text_field: The field that holds the text; plain lines have none.
-        keep: Other fields that are wanted.
-        max_chars: Longer texts are bad rows.
+        lines: The lines of the input.
+        form: The format of the rows.
+        text_field: The field with the text; ignored for plain lines.
+        keep: Other fields to copy.
+        max_chars: Longest text; longer ones are bad rows.
     Raises:
-        ScanError: The input has no such fields at all.
+        ScanError: The input does not have these fields.
     """
 
     def __init__(
@@ -172,7 +177,7 @@ class RowReader:
             self._read = self._read_objects if form == "jsonl" else self._read_lines
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield the rows from where the lines stand; blank ones are left out."""
+        """Yield the rows from the current line on, without blank ones."""
         return self._read()
 
     def _read_header(self, delimiter: str) -> None:
@@ -190,7 +195,7 @@ class RowReader:
         self._column_of = {name: self._column(name) for name in (self._text_field, *self._keep)}
 
     def _column(self, name: str) -> int:
-        """Find a column by its name, or by one that differs in case and blanks only."""
+        """Return the column with this name; without an exact match, ignore case and surrounding spaces."""
         for same in (lambda other: other == name, lambda other: plain(other) == plain(name)):
             found = [place for place, column in enumerate(self._columns) if same(column)]
             if len(found) > 1:
@@ -204,7 +209,7 @@ class RowReader:
         raise ScanError(f"no column {name!r}; there are: {there}{hint}")
 
     def _each_line(self) -> Iterator[str | Row]:
-        """Yield each line, or a bad row for one that is too long."""
+        """Yield each line, or a bad row for a line that is too long."""
         while True:
             try:
                 yield next(self._lines)
@@ -232,7 +237,7 @@ class RowReader:
             if not line.strip():
                 continue
             try:
-                # Bytes that are not UTF-8 fail here as well.
+                # This also fails for bytes that are not UTF-8.
                 value = orjson.loads(line)
             except orjson.JSONDecodeError:
                 if self._lines.number == 1 and line.lstrip().startswith("["):
@@ -262,7 +267,7 @@ class RowReader:
             except StopIteration:
                 return
             except LongLineError as error:
-                # The record that it belongs to, if it began on a line before, is lost with it.
+                # If the record began on an earlier line, that part is lost as well.
                 yield self._bad(str(error))
                 continue
             except csv.Error as error:
@@ -309,14 +314,13 @@ class RowReader:
 
 def member(fields: Mapping[str, Any], name: str) -> Any:
     """
-    Return a member of an object, by its name or by the way to it.
+    Return a member of an object, by name or by path.
 
     Args:
         fields: The object.
-        name: A name; names with dots between them ("comment.body", "items.0.text"); or a JSON pointer
-        ("/a/b").
+        name: A name, names separated by dots ("comment.body", "items.0.text"), or a JSON pointer ("/a/b").
     Returns:
-        Its value, or ``MISSING``.
+        The value, or ``MISSING``.
     """
     if name in fields:
         return fields[name]
@@ -336,7 +340,7 @@ _INDEX: Final = re.compile("[0-9]{1,9}")
 
 
 def delimiter_of(header: str, usual: str) -> str:
-    """Return what stands between the columns of a header: the sign that makes the most of them."""
+    """Return the delimiter of a header: the one that gives the most columns."""
     outside: str = _QUOTED.sub("", header)
     signs: list[str] = [usual, *_DELIMITERS]
     return max(signs, key=outside.count)
@@ -346,23 +350,23 @@ _QUOTED: Final = re.compile('"[^"]*"')
 
 
 def plain(column: str) -> str:
-    """Return a name without the case and the blanks around it that people do not mind."""
+    """Return a name in lower case and without surrounding spaces."""
     return column.strip(" \t\ufeff").casefold()
 
 
 def shown(name: str) -> str:
-    """Quote a name for an error: the beginning of it, for it may be a text."""
+    """Quote the beginning of a name for an error; it can be a text."""
     return repr(name if len(name) <= MAX_NAME_SHOWN else f"{name[: MAX_NAME_SHOWN - 3]}...")
 
 
 def listed(columns: Sequence[str]) -> str:
-    """List the names of columns for an error."""
+    """Return the names of columns as a list for an error."""
     more = f" and {len(columns) - MAX_NAMES_SHOWN} more" if len(columns) > MAX_NAMES_SHOWN else ""
     return ", ".join(map(shown, columns[:MAX_NAMES_SHOWN])) + more
 
 
 def _is_json(kept: Mapping[str, Any]) -> bool:
-    """Return whether fields can be written as they were read."""
+    """Return whether fields can be written as JSON."""
     try:
         orjson.dumps(kept)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Judges all rows of an input; it can be interrupted without losing or repeating a row."""
+"""Judges all rows of an input. A scan can be interrupted without losing or repeating a row."""
 
 import contextlib
 import fcntl
@@ -27,7 +27,10 @@ from content_moderator.offline.scanning.row import Form, Lines, Row, RowReader
 from content_moderator.text.normalization import is_unicode
 
 CHECKPOINT_SECONDS: Final = 1.0
-"""So much is done again after a kill: waiting for the disk after each batch would take most of the time."""
+"""
+The time between checkpoints, which is the work that is repeated after a kill. Flushing to disk after each
+batch would take most of the time.
+"""
 
 MIN_WAIT_SECONDS: Final = 1.0
 
@@ -35,16 +38,16 @@ MIN_WAIT_SECONDS: Final = 1.0
 @dataclass(frozen=True, slots=True)
 class Job:
     """
-    What is to be scanned.
+    The description of a scan.
 
     Args:
-        output: Where the answers go; rows that cannot be judged go to a file beside it.
-        form: Of the input's rows.
-        text_field: The field that holds the text.
-        keep: Other fields that the output repeats.
-        encoding: Of the input; None to find it out.
-        batch_rows: Rows that are judged in one call.
-        patience_seconds: How long a classifier that is away is waited for.
+        output: The file of the answers; rows that cannot be judged go to another file next to it.
+        form: The format of the rows.
+        text_field: The field with the text.
+        keep: Other fields to copy to the output.
+        encoding: The encoding of the input; None to detect it.
+        batch_rows: The number of rows in one call.
+        patience_seconds: How long to wait for an unavailable classifier.
     """
 
     output: Path
@@ -57,16 +60,16 @@ class Job:
 
     @property
     def bad(self) -> Path:
-        """Where rows go that cannot be judged."""
+        """The file of rows that cannot be judged."""
         return self.output.with_name(f"{self.output.name}.bad.jsonl")
 
     @property
     def progress(self) -> Path:
-        """Where it is kept how far the scan has come, while it is not at its end."""
+        """The file of the checkpoint, which exists until the scan is complete."""
         return self.output.with_name(f"{self.output.name}.progress")
 
     def terms(self) -> dict[str, Any]:
-        """Say what of this must be the same for going on."""
+        """Return what must be the same to resume."""
         return {
             "layout": LAYOUT,
             "form": self.form,
@@ -78,17 +81,17 @@ class Job:
 
 class Scan:
     """
-    One scan, from its beginning or from where an earlier one was ended.
+    One scan, from the beginning of the input or from a checkpoint.
 
     Args:
-        job: What is to be done.
+        job: The description of the scan.
         moderator: Judges the texts.
-        terms: What else must be the same for going on: the classifier, the thresholds.
+        terms: What else must be the same to resume: the classifier, the thresholds.
         max_chars: Longer texts are bad rows.
-        deadline_seconds: Within which each batch is judged.
+        deadline_seconds: Longest time of a batch.
         wait: Sleeps.
     Raises:
-        ScanError: Another scan writes to the same output; or what is there is not this scan's.
+        ScanError: Another scan writes to the same output, or the existing output is not of this scan.
     """
 
     def __init__(
@@ -125,13 +128,13 @@ class Scan:
 
     def run(self, stream: BinaryIO) -> Iterator[int]:
         """
-        Judge what is left of *stream*, which stands at its beginning.
+        Judge the rest of *stream*, which must be at its beginning.
 
         Yields:
-            The number of rows of each batch, when it is written.
+            The number of rows of each batch after it is written.
         Raises:
-            ScanError: The input is not the one that the scan began with, or has no such fields.
-            ClassifierError: The classifier was away for too long; what was done is kept.
+            ScanError: The input has changed since the checkpoint, or does not have the fields.
+            ClassifierError: The classifier was unavailable for too long; finished rows are kept.
         """
         lines = Lines(stream)
         reader = RowReader(
@@ -150,7 +153,7 @@ class Scan:
             output = stack.enter_context(_opened(self._job.output))
             self._check_untouched()
             if not self.began.digest:
-                # From here on the same command goes on, and does not refuse to overwrite.
+                # From here on the same command resumes, instead of refusing to overwrite.
                 self.began.save(self._job.progress)
             bad = stack.enter_context(_opened(self._job.bad))
             output.truncate(self.began.output_bytes)
@@ -163,7 +166,7 @@ class Scan:
                 yield from self._judge_all(reader, lines, writer, output, bad)
             except ScanError:
                 if lines.number <= 1 and not self._goes_on:
-                    # It was refused at once: there is nothing to go on with.
+                    # It was refused at once, so there is nothing to resume.
                     for path in (self._job.progress, self._job.bad, self._job.output):
                         path.unlink(missing_ok=True)
                 raise
@@ -173,7 +176,7 @@ class Scan:
             self._job.progress.unlink()
 
     def _check_untouched(self) -> None:
-        """Make sure that no other scan has worked here before the output was locked."""
+        """Check that no other scan has written here before the output was locked."""
         progress = self._job.progress
         same = Checkpoint.load(progress) == self.began if progress.exists() else not self._goes_on
         if not same or (not self._goes_on and _has_content(self._job.output)):
@@ -214,10 +217,10 @@ class Scan:
 
     def _patiently(self, texts: Sequence[str]) -> list[Verdict | ClassifierError]:
         """
-        Judge texts; wait for a classifier that is away, as long as it says, within the patience.
+        Judge texts; wait for an unavailable classifier, as long as it asks for, up to the patience.
 
         Raises:
-            ClassifierError: It was away for too long.
+            ClassifierError: It was unavailable for too long.
         """
         found: dict[int, Verdict | ClassifierError] = {}
 
@@ -265,10 +268,10 @@ class Scan:
 
 def check_apart(job: Job, stream: BinaryIO) -> None:
     """
-    Make sure that a scan writes to files, and not to what it reads, by whatever name or link.
+    Check that a scan writes to regular files, and not to its input under another name or through a link.
 
     Raises:
-        ScanError: It would not, or a name cannot be used.
+        ScanError: It does not, or a name cannot be used.
     """
     check_keep(job.keep)
     if not is_unicode(job.text_field):
@@ -280,7 +283,7 @@ def check_apart(job: Job, stream: BinaryIO) -> None:
     try:
         source = os.fstat(stream.fileno())
     except (OSError, ValueError):
-        return  # Not a file of the system's.
+        return  # Not a device or pipe.
     if not stat.S_ISREG(source.st_mode):
         return
     for path in (job.output, job.bad, job.progress):
@@ -291,10 +294,10 @@ def check_apart(job: Job, stream: BinaryIO) -> None:
 
 def discard(job: Job) -> None:
     """
-    Remove what an earlier scan has written.
+    Remove the files of an earlier scan.
 
     Raises:
-        ScanError: It is still under way.
+        ScanError: The scan is still running.
     """
     with _opened(job.output) as output:
         job.progress.unlink(missing_ok=True)
@@ -307,7 +310,7 @@ def _has_content(path: Path) -> bool:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a file for this scan alone."""
+    """Open and lock a file for this scan."""
     file = path.open("ab+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -318,7 +321,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _settle(*files: BinaryIO) -> None:
-    """Have what was written on the disk."""
+    """Flush written data to disk."""
     for file in files:
         file.flush()
         os.fsync(file.fileno())

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 from content_moderator.domain.errors import ScanError
 
 LOOKED_AT_BYTES: Final = 65_536
-"""From the beginning, to tell what an input is."""
+"""The number of bytes at the beginning by which the kind of input is detected."""
 
 _BLOCK_BYTES: Final = 1 << 16
 _GZIP: Final = b"\x1f\x8b"
@@ -22,7 +22,7 @@ _OTHERS: Final = {
     b"PAR1": "Parquet",
 }
 _MARKS: Final = (
-    # The longer ones first: UTF-32's begins like UTF-16's.
+    # The longer ones first: the mark of UTF-32 begins like that of UTF-16.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -33,10 +33,10 @@ _UTF_8: Final = "utf-8"
 
 def known_encoding(name: str) -> str:
     """
-    Return the name of an encoding of texts as Python knows it.
+    Return Python's name of a text encoding.
 
     Raises:
-        ScanError: There is none of that name.
+        ScanError: The encoding is unknown.
     """
     try:
         found = codecs.lookup(name)
@@ -50,14 +50,14 @@ def known_encoding(name: str) -> str:
 
 def as_utf8(stream: BinaryIO, name: str, encoding: str | None = None) -> BinaryIO:
     """
-    Return *stream*, unpacked if it is gzip and recoded if it is not in UTF-8.
+    Return *stream* decompressed and converted to UTF-8.
 
     Args:
-        stream: Stands at its beginning.
-        name: For errors.
-        encoding: Of the text; by its byte order mark, else UTF-8, if None.
+        stream: The stream, at its beginning.
+        name: The name of the input, for errors.
+        encoding: The encoding of the text; if None, by its byte order mark, otherwise UTF-8.
     Raises:
-        ScanError: It is something else than text.
+        ScanError: The input is not text.
     """
     peeked = _peekable(stream)
     begin = _peek(peeked)
@@ -82,12 +82,12 @@ def as_utf8(stream: BinaryIO, name: str, encoding: str | None = None) -> BinaryI
 
 
 def inner_name(name: str) -> str:
-    """Return a file's name without the ending that says that it is compressed."""
+    """Return the name of a file without the extension for compression."""
     return str(Path(name).with_suffix("")) if Path(name).suffix.lower() == ".gz" else name
 
 
 def _looks_wide(begin: bytes) -> str | None:
-    """Return which kind of UTF-16 bytes look like: every second of them is NUL in English."""
+    """Return the kind of UTF-16 that bytes look like: for English every second byte is NUL."""
     even, odd = begin[::2].count(0), begin[1::2].count(0)
     if max(even, odd) < len(begin) // 5:
         return None
@@ -105,7 +105,7 @@ def _peek(stream: io.BufferedReader) -> bytes:
 
 
 class _Reading(io.RawIOBase):
-    """A raw stream whose bytes come from `_more`, which gives none at the end."""
+    """A raw stream with the bytes of `_more`, which returns none at the end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,10 +149,7 @@ class _Unzipped(_Reading):
 
 
 class _Recoded(_Reading):
-    """
-    Text in another encoding as UTF-8; a byte that stands for nothing stays as it is, and makes a
-    bad row.
-    """
+    """Converts text to UTF-8. An invalid byte is kept, and makes a bad row."""
 
     def __init__(self, stream: BinaryIO, encoding: str, name: str) -> None:
         super().__init__()
