@@ -16,7 +16,6 @@ from tests.support.fake import FakeClassifier
 from tests.support.fault_server import FaultServer
 from tests.support.paths import ROOT
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts background jobs with SIGINT ignored, and the commands that tests start would inherit
     # that.

@@ -26,7 +26,7 @@ MAX_WORDS_SHOWN: Final = 8
 @click.command()
 @click.argument("text", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of bars.")
-@click.option("--explain", is_flag=True, help="Also say which words weighed how much.")
+@click.option("--explain", is_flag=True, help="Also return the weight of each word.")
 @tenant_option
 @plain_errors
 def classify(text: str | None, as_json: bool, explain: bool, tenant: str | None) -> None:

@@ -41,7 +41,7 @@ def config() -> None:
 @click.option(
     "--freeze",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write what is in force, without secrets, to this folder.",
+    help="Write the settings in force, without secrets, to this folder.",
 )
 @plain_errors
 def check(freeze: Path | None) -> None:
@@ -99,7 +99,7 @@ def _with_frozen_tenants(settings: Settings, tenants: Tenants, freeze: Path) -> 
 
 
 @config.command()
-@click.option("--pid", type=int, help="Of gunicorn's master, if several services run here.")
+@click.option("--pid", type=int, help="Process id of gunicorn's master, if several services run here.")
 @plain_errors
 def reload(pid: int | None) -> None:
     """Load new settings, keys and policies into the running service. If they are invalid, keep the old."""

@@ -39,13 +39,13 @@ COLUMNS: Final = ("label", "rows", "with", "AUPRC", "AUROC", "calibration", "rev
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="Draw precision by recall, and calibration, to this PNG.",
+    help="Draw precision by recall, and calibration, into this PNG file.",
 )
-@click.option("--skip-bad-rows", is_flag=True, help="Measure the good rows although there are bad ones.")
+@click.option("--skip-bad-rows", is_flag=True, help="Skip invalid rows.")
 @click.option(
     "--errors",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="Write the rows that were decided wrongly to this file, as JSON Lines, texts included.",
+    help="Write the rows with a wrong decision to this file, as JSON Lines with the texts.",
 )
 @row_options
 @tenant_option

@@ -25,7 +25,7 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--tenant", required=True, help="Whose key it is, in printable ASCII without spaces.")
+@click.option("--tenant", required=True, help="The tenant of the key, in printable ASCII without spaces.")
 @click.option(
     "--scope",
     "scopes",
@@ -33,7 +33,7 @@ def keys() -> None:
     type=click.Choice(SCOPES),
     default=("classify",),
     show_default=True,
-    help="What it allows; may be repeated.",
+    help="A scope of the key; can be repeated.",
 )
 @plain_errors
 def create(tenant: str, scopes: tuple[Scope, ...]) -> None:

@@ -16,16 +16,16 @@ def row_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for reading rows."""
     for option in (
         click.option(
-            "--text-field", help="Field or column of the text; text, comment_text, prompt ... if not given."
+            "--text-field", help="Field or column of the text. Default: text, comment_text, prompt ..."
         ),
         click.option(
             "--map",
             "maps",
             default="",
             metavar="COLUMN=LABEL,...",
-            help="What columns mean: toxic=ANY,threat=V",
+            help="Labels of columns: toxic=ANY,threat=V",
         ),
-        click.option("--encoding", help="Of the rows; by their byte order mark, else UTF-8, if not given."),
+        click.option("--encoding", help="Encoding of the rows. Default: by the byte order mark, or UTF-8."),
     ):
         command = option(command)
     return command

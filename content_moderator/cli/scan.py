@@ -54,19 +54,21 @@ DECISIONS: Final = tuple(action.value for action in Action)
     "-o",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     required=True,
-    help="Where the answers go: CSV if it ends in .csv, else JSON Lines.",
+    help="Output file: CSV if it ends in .csv, otherwise JSON Lines.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(["jsonl", "csv", "tsv", "lines"]),
-    help="What IN is; by the ending of its name if not given.",
+    help="Format of IN. Default: by its file name extension.",
 )
 @click.option(
     "--text-field", default="text", show_default=True, help="Field or column of the text; a.b for b in a."
 )
-@click.option("--encoding", help="Of IN; by its byte order mark, else UTF-8, if not given.")
-@click.option("--keep", multiple=True, metavar="FIELD", help="Repeat this field of IN; may be repeated.")
+@click.option("--encoding", help="Encoding of IN. Default: by the byte order mark, or UTF-8.")
+@click.option(
+    "--keep", multiple=True, metavar="FIELD", help="Copy this field of IN to the output; can be repeated."
+)
 @click.option(
     "--batch", default=256, show_default=True, type=click.IntRange(1, 10_000), help="Rows in a call."
 )
@@ -75,10 +77,10 @@ DECISIONS: Final = tuple(action.value for action in Action)
     default=300.0,
     show_default=True,
     type=click.FloatRange(0),
-    help="Seconds that a classifier that is away is waited for.",
+    help="Seconds to wait for an unavailable classifier.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 if any row could not be judged.")
-@click.option("--restart", is_flag=True, help="Begin anew, and overwrite what is there.")
+@click.option("--restart", is_flag=True, help="Start from the beginning, and overwrite the output.")
 @tenant_option
 @plain_errors
 def scan(  # noqa: PLR0917  (click passes them by name)

@@ -6,7 +6,7 @@ from content_moderator.access.tenants import load_tenants
 from content_moderator.config.settings import Settings
 from content_moderator.domain.policy import Policy
 
-tenant_option = click.option("--tenant", help="Judge by this tenant's policy, of the file tenants.file.")
+tenant_option = click.option("--tenant", help="Use the policy of this tenant in tenants.file.")
 
 
 def policy_of(settings: Settings, tenant: str | None) -> Policy:

@@ -21,16 +21,16 @@ from content_moderator.config.loader import load_settings
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     default=Path("retrained.bin"),
     show_default=True,
-    help="Where to write the model.",
+    help="The file of the new model.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the output.")
-@click.option("--skip-bad-rows", is_flag=True, help="Fit to the good rows although there are bad ones.")
+@click.option("--skip-bad-rows", is_flag=True, help="Skip invalid rows.")
 @click.option(
     "--false-alarms",
     type=click.FloatRange(0, 0.5, min_open=True),
     default=0.01,
     show_default=True,
-    help="Share of the rows without a label that a suggested threshold may send to review.",
+    help="Share of the rows without a label that a suggested threshold sends to review.",
 )
 @row_options
 @plain_errors

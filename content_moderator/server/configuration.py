@@ -1,9 +1,9 @@
 """
-Checks the configuration in a process of its own and freezes it for the workers.
+Checks the configuration in a separate process and freezes it for the workers.
 
-gunicorn as a whole stops when a worker cannot load the application, at a reload and when a worker is replaced
-too. So no worker reads files that may have become bad since they were checked: what was found sound is frozen
-in a folder in memory.
+gunicorn stops completely if a worker cannot load the application, also at a reload and when a worker is
+replaced. So workers never read files that may have changed since the check: the checked configuration is
+frozen in a folder in memory.
 """
 
 import os
@@ -19,7 +19,10 @@ from content_moderator.server.run_folder import keep_folder
 from content_moderator.server.state import log_of, master_state, worker_state
 
 CHECK_SECONDS: Final = 25.0
-"""The master can do nothing else meanwhile: a file on a disk that hangs must not hold it for ever."""
+"""
+The time-out of the check. The master is blocked during it, so a file on a disk that hangs must not block it
+for ever.
+"""
 
 _WARNING: Final = "Warning: "
 
@@ -28,11 +31,11 @@ def take_over(server: Arbiter) -> str:
     """
     Check the configuration and freeze it for the workers that start from now on.
 
-    It is frozen in a folder of its own each time: a worker that starts meanwhile finds all of the old or all
-    of the new one.
+    Each time a new folder is used, so that a worker that starts at the same time finds either the old or the
+    new configuration completely.
 
     Returns:
-        What is wrong with it, in one line; empty if nothing is.
+        The problem in one line; empty if there is none.
     """
     state = master_state(server)
     keep_folder(server)
@@ -47,7 +50,7 @@ def take_over(server: Arbiter) -> str:
         )
         lines = finished.stderr.strip().splitlines()
         warnings = [line.removeprefix(_WARNING) for line in lines if line.startswith(_WARNING)]
-        # One that was killed, for want of memory say, has said nothing.
+        # A process that was killed, for example because memory was short, has printed nothing.
         said = "\n".join(line for line in lines if not line.startswith(_WARNING)).removeprefix("Error: ")
         problem = (said or "the check of the configuration was killed") if finished.returncode else ""
         if not problem:
@@ -62,7 +65,7 @@ def take_over(server: Arbiter) -> str:
     for warning in warnings:
         log_of(server).warning("%s", warning)
     state.frozen, state.frozen_files = fresh, frozen
-    # Those of living workers stay: one may just be reading.
+    # The folders of running workers are kept: one may be reading.
     used = {fresh, *(worker_state(worker).frozen for worker in server.WORKERS.values())}
     for outdated in set(state.folder.glob("config-*")) - used:
         shutil.rmtree(outdated, ignore_errors=True)

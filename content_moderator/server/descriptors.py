@@ -1,4 +1,4 @@
-"""File descriptors: as many as a worker may need, and a connection is refused where there is none left."""
+"""File descriptors: raises their limit, and refuses connections when there are none left."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from content_moderator.server.state import log_of, worker_state
 
 RESERVED: Final = 128
-"""Descriptors of a worker besides its connections: files, libraries, the classifier, Redis."""
+"""The number of descriptors of a worker besides its connections: files, libraries, the classifier, Redis."""
 
 MIN_CONNECTIONS: Final = 8
 
@@ -21,7 +21,7 @@ _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 
 def allow_descriptors(server: Arbiter) -> None:
-    """Raise the limit of file descriptors to what a worker may need, or lower the number of connections."""
+    """Raise the limit of file descriptors to the need of a worker, or lower the number of connections."""
     wanted = server.cfg.worker_connections + RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -45,13 +45,13 @@ def allow_descriptors(server: Arbiter) -> None:
 
 
 def keep_spare_descriptor(worker: Any) -> None:
-    """Open the descriptor that is closed where a connection can only be refused."""
+    """Open a spare descriptor, which is closed to accept and refuse a connection."""
     with contextlib.suppress(OSError):
         worker_state(worker).spare_descriptor = os.open(os.devnull, os.O_RDONLY)
 
 
 def refusing(accept: Callable[[Any, Any], Any]) -> Callable[[Any, Any], None]:
-    """Have a worker refuse a connection that it has no descriptor for: gunicorn would end the worker."""
+    """Make a worker refuse connections for which it has no descriptor; gunicorn would end the worker."""
 
     def accept_or_refuse(worker: Any, listener: Any) -> None:
         try:
@@ -70,7 +70,7 @@ def refusing(accept: Callable[[Any, Any], Any]) -> Callable[[Any, Any], None]:
 
 
 def install() -> None:
-    """Have gunicorn's workers refuse connections so."""
+    """Make gunicorn's workers use `refusing`."""
     if not getattr(ThreadWorker.accept, "refuses", False):
         accept = refusing(ThreadWorker.accept)
         accept.refuses = True  # type: ignore[attr-defined]

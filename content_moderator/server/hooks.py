@@ -19,15 +19,14 @@ from content_moderator.server.run_folder import announce_worker, forget_worker, 
 from content_moderator.server.state import MasterState, WorkerState, attach, master_state, worker_state
 from content_moderator.server.worker_retries import loading_patiently, spawning_patiently
 
-_M_ARENA_MAX: Final = -8  # of glibc's malloc.h; other libraries have no arenas
+_M_ARENA_MAX: Final = -8  # from glibc's malloc.h; other libraries have no arenas
 
 
 def on_starting(server: Arbiter) -> None:
     """
-    Stop before anything starts if the configuration is bad, and prepare the folder of the run.
+    Check the configuration, stop if it is invalid, and prepare the run folder.
 
-    A reload keeps the folder, for the environment stays; the new master of a binary upgrade comes by here and
-    makes its own.
+    A reload keeps the folder. The new master of a binary upgrade also runs this, and creates its own folder.
     """
     allow_descriptors(server)
     begun = time.monotonic()
@@ -47,7 +46,7 @@ def on_starting(server: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Say where the service is; under systemd that is not what *bind* says."""
+    """Log the address of the service; with systemd it differs from *bind*."""
     url = server.LISTENERS[0]
     STDOUT.write(
         f"content_moderator is ready\n"
@@ -60,7 +59,7 @@ def when_ready(server: Arbiter) -> None:
 
 
 def pre_fork(server: Arbiter, worker: Any) -> None:
-    """Return the worker the lowest metric slot that no living worker has, and the newest configuration."""
+    """Give the worker the lowest metric slot that no running worker has, and the newest configuration."""
     taken = {worker_state(other).metrics_slot for other in server.WORKERS.values()}
     slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
     attach(worker, WorkerState(slot, master_state(server).frozen))
@@ -68,37 +67,37 @@ def pre_fork(server: Arbiter, worker: Any) -> None:
 
 
 def post_fork(server: Arbiter, worker: Any) -> None:
-    """Tell the worker which metric slot is its own, and where its configuration is."""
-    # Each thread would keep the memory of its largest request for itself: two workers of eight threads, given
-    # bodies of a megabyte, grew by 67 MB, and by 41 MB so.
+    """Set the metric slot and the configuration folder of this worker."""
+    # Otherwise each thread would keep the memory of its largest request. Two workers with eight threads and
+    # bodies of a megabyte grew by 67 MB, and by 41 MB with one arena.
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
     keep_spare_descriptor(worker)
     state = worker_state(worker)
     os.environ["MODERATOR_METRICS_SLOT"] = str(state.metrics_slot)
     os.environ["MODERATOR_CONFIG_DIR"] = str(state.frozen)
-    # What they say is frozen already; again they would lead past the frozen files of keys and policies.
+    # Their values are already frozen. They would replace the paths of the frozen files of keys and policies.
     for name in [name for name in os.environ if name.startswith(("MODERATOR__", "MODERATOR_ENVIRONMENT"))]:
         del os.environ[name]
     worker.load_wsgi = loading_patiently(server, worker.load_wsgi)
-    # After a reload workers run the code that is installed then, and not what the master has imported.
+    # After a reload, workers run the installed code instead of the modules that the master has imported.
     for name in [name for name in sys.modules if name.partition(".")[0] == "content_moderator"]:
         del sys.modules[name]
 
 
 def post_worker_init(worker: Any) -> None:
-    """Write who the worker is, for /metrics; leave what it has loaded out of garbage collections."""
+    """Announce the worker for /metrics, and exclude loaded objects from garbage collection."""
     announce_worker(worker)
-    # It lives as long as the worker does: each full collection would go through all of it.
+    # These objects exist as long as the worker; each full collection would visit all of them.
     gc.collect()
     gc.freeze()
 
 
 def child_exit(server: Arbiter, worker: Any) -> None:
-    """Forget a worker that is gone."""
+    """Remove the gauges of a worker that has ended."""
     surviving(server, forget_worker)(server, worker)
 
 
 def on_exit(server: Arbiter) -> None:
-    """Remove the folder of the run."""
+    """Remove the run folder."""
     shutil.rmtree(master_state(server).folder, ignore_errors=True)

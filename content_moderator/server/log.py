@@ -1,4 +1,4 @@
-"""gunicorn's own log: lines like the application's, without anything of a request."""
+"""gunicorn's own log, in the format of the application's and without data of requests."""
 
 import json
 import logging
@@ -12,21 +12,26 @@ from content_moderator.server.log_writer import LogHandler, LogWriter
 
 STDOUT: Final = LogWriter(1)
 STDERR: Final = LogWriter(2)
-"""A log that is full or not read must not hold the master: a thread writes."""
+"""
+Lines are written in a thread, because a full disk or a pipe that nobody reads must not block the master.
+"""
 
 
 class QuietLogger(Logger):
-    """gunicorn puts a line together for each request, even where nothing would write it."""
+    """Without request lines: gunicorn would format one for each request, even if it is not written."""
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
-        """Write nothing: the application writes its own request lines."""
+        """Do nothing: the application writes its own request lines."""
 
 
 class WithoutRequestData(logging.Filter):
-    """gunicorn quotes what it could not parse, and the URI of what failed: both may hold the text."""
+    """
+    Removes data of requests. gunicorn quotes requests that it cannot parse, and URIs; both can contain the
+    text.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Cut what is quoted, and let the record pass."""
+        """Remove quoted data from the record; return True."""
         message = record.getMessage()
         if message.startswith("Invalid request from ip="):
             message = message.partition(": ")[0]
@@ -35,7 +40,7 @@ class WithoutRequestData(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes lines like the application's own."""
+    """Formats records like the log lines of the application."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
@@ -67,4 +72,4 @@ LOGGING: Final[dict[str, Any]] = {
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False}},
     "root": {"level": "WARNING", "handlers": ["stderr"]},
 }
-"""For ``logconfig_dict``."""
+"""The value of ``logconfig_dict``."""

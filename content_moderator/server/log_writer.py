@@ -1,9 +1,9 @@
 """
-Writes log lines in a thread: a log that cannot be written holds up neither requests nor the master.
+Writes log lines in a thread, so that a log that cannot be written blocks neither requests nor the master.
 
-A disk may be full, and the reader of a pipe may have stopped reading. A thread writes; in front of it is a
-queue with a limit, beyond which lines are dropped and counted. Only the standard library is used here:
-gunicorn's master process loads this file by its path, and imports nothing else of the package.
+A disk can be full, and the reader of a pipe can stop reading. The thread has a bounded queue; further lines
+are dropped and counted. This module uses only the standard library, because gunicorn's master process imports
+it.
 """
 
 import atexit
@@ -19,16 +19,16 @@ from typing import Final
 
 MAX_LINES: Final = 10_000
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""Of the lines that wait: a few seconds of a busy service."""
+"""The largest size of the queue in bytes: a few seconds of a busy service."""
 
 BATCH_BYTES: Final = 4096
-"""A pipe takes so many in one piece (PIPE_BUF): the lines of several processes do not mix."""
+"""A pipe accepts this number of bytes atomically (PIPE_BUF), so lines of several processes do not mix."""
 
 FLUSH_SECONDS: Final = 1.0
-"""How long the end of the process waits for the last lines."""
+"""How long the process waits for the last lines when it ends."""
 
 GATHER_SECONDS: Final = 0.02
-"""How long lines gather after some were written: to wake the thread for each costs as much as to write it."""
+"""How long lines are collected after a write. Waking the thread for each line costs as much as writing it."""
 
 _POLL_MILLISECONDS: Final = 1000
 
@@ -38,15 +38,15 @@ class LogWriter:
     Writes lines to a file descriptor, in a thread that starts with the first line. Safe to fork.
 
     Args:
-        descriptor: Of the log.
-        on_drop: Told how many lines were not written, and why.
+        descriptor: The file descriptor of the log.
+        on_drop: Called with the number of lines that were not written, and the reason.
     """
 
     def __init__(self, descriptor: int, *, on_drop: Callable[[int], object] = lambda _: None) -> None:
         self._descriptor = descriptor
         self._on_drop = on_drop
         self._reset()
-        # A thread is not there after a fork, and what it held locked would stay locked.
+        # After a fork the thread does not exist, and locks that it held would stay locked.
         os.register_at_fork(after_in_child=self._reset)
         atexit.register(self.flush)
 
@@ -60,11 +60,11 @@ class LogWriter:
         self._writing = False
 
     def write(self, line: str) -> None:
-        """Write a line, soon; it never raises and never blocks."""
+        """Add a line to the queue; this never raises or blocks."""
         self.write_bytes(line.encode("utf-8", "backslashreplace"))
 
     def write_bytes(self, line: bytes) -> None:
-        """Write an encoded line; see `write`."""
+        """Add an encoded line to the queue; see `write`."""
         data = line + b"\n"
         with self._lock:
             kept = len(self._lines) < MAX_LINES and self._bytes + len(data) <= MAX_BYTES and self._started()
@@ -77,13 +77,13 @@ class LogWriter:
             self._wake.set()
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Wait until what was logged so far is written, or could not be, for *seconds* at most."""
+        """Wait until all lines so far are written or dropped, at most *seconds*."""
         ends = time.monotonic() + seconds
         while (self._lines or self._writing) and time.monotonic() < ends:
             time.sleep(0.001)
 
     def _started(self) -> bool:
-        """Start the thread if there is none; tell whether there is one."""
+        """Start the thread if it is not running; return whether it runs."""
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="log", daemon=True)
             try:
@@ -103,7 +103,7 @@ class LogWriter:
             time.sleep(GATHER_SECONDS)
 
     def _take(self) -> list[bytes]:
-        """Take as many lines as go out in one piece, at least one if there is any."""
+        """Take as many lines as can be written atomically, at least one if there is any."""
         with self._lock:
             batch: list[bytes] = []
             size = 0
@@ -115,7 +115,7 @@ class LogWriter:
             return batch
 
     def _write(self, batch: list[bytes]) -> None:
-        # What is left of a line that broke off is not to run into the next one.
+        # The rest of an incomplete line must not be joined with the next line.
         left = memoryview(b"\n" * self._torn + b"".join(batch))
         self._torn = False
         whole = len(left)
@@ -123,7 +123,7 @@ class LogWriter:
             try:
                 left = left[os.write(self._descriptor, left) :]
             except BlockingIOError:
-                # Somebody who shares the descriptor has made it so.
+                # Another process that shares the descriptor has made it non-blocking.
                 with contextlib.suppress(OSError, ValueError):
                     poll = select.poll()
                     poll.register(self._descriptor, select.POLLOUT)
@@ -136,10 +136,10 @@ class LogWriter:
 
 class LogHandler(logging.Handler):
     """
-    Has the records of the standard library's logging written by a `LogWriter`.
+    Writes records of the standard library's logging with a `LogWriter`.
 
     Args:
-        writer: Writes them.
+        writer: The writer.
     """
 
     def __init__(self, writer: LogWriter) -> None:
@@ -147,6 +147,6 @@ class LogHandler(logging.Handler):
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; one that cannot be formatted is left out."""
+        """Write a record; a record that cannot be formatted is dropped."""
         with contextlib.suppress(Exception):
             self._writer.write(self.format(record))

@@ -1,4 +1,4 @@
-"""Reads what the master process writes about its last reload and its workers."""
+"""Reads the files in which the master process describes its last reload and its workers."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import TypedDict
 
 class ReloadStatus(TypedDict):
     """
-    The word that the master leaves.
+    The status of the last load of the configuration.
 
     Args:
-        pid: Its own.
-        begun: When it began to read them, in seconds of the machine's monotonic clock.
-        problem: Why it refused the last time; empty if it did not.
-        taken_over: When the settings in force were loaded, in seconds since 1970.
+        pid: The process id of the master.
+        begun: Start of the last load, in seconds of the machine's monotonic clock.
+        problem: Why the configuration was refused; empty if it was accepted.
+        taken_over: Time when the settings in force were loaded, in seconds since 1970.
     """
 
     pid: int
@@ -24,12 +24,12 @@ class ReloadStatus(TypedDict):
 
 def read_reload_status(folder: str | None) -> ReloadStatus | None:
     """
-    Read the word.
+    Read the status.
 
     Args:
         folder: That the master shares with its workers.
     Returns:
-        The word; None if nothing is said there.
+        The status; None if there is none.
     """
     if folder is None:
         return None
@@ -42,17 +42,17 @@ def read_reload_status(folder: str | None) -> ReloadStatus | None:
 
 def workers(folder: str | None) -> dict[str, int]:
     """
-    List the workers.
+    Return the running workers.
 
     Args:
         folder: That the master shares with its workers.
     Returns:
-        Their process ids by the numbers of their slots.
+        The process ids by metric slot.
     """
     found = {}
     for path in sorted(Path(folder).glob("worker-*")) if folder else ():
         try:
             found[path.name.removeprefix("worker-")] = int(path.read_text(encoding="ascii"))
         except (OSError, ValueError):
-            continue  # It is just ending, or there was no room to say who it is.
+            continue  # The worker is just ending, or its file could not be written.
     return found

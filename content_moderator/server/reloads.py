@@ -1,4 +1,4 @@
-"""Reloads that change nothing if the new configuration is bad."""
+"""Makes reloads change nothing if the new configuration is invalid."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def surviving(server: Arbiter, hook: Callable[P, T]) -> Callable[P, T | None]:
-    """Have what the master does after its start raise nothing: gunicorn as a whole would stop."""
+    """Make a task of the master raise no exceptions, which would stop gunicorn completely."""
 
     @functools.wraps(hook)
     def survive(*args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -32,7 +32,7 @@ def surviving(server: Arbiter, hook: Callable[P, T]) -> Callable[P, T | None]:
 
 
 def only_if_sound(server: Arbiter, reload: Callable[[], Any]) -> Callable[[], Any]:
-    """Have a reload change nothing if the new configuration is bad."""
+    """Make a reload change nothing if the new configuration is invalid."""
 
     def reload_if_sound() -> None:
         state = master_state(server)
@@ -55,8 +55,8 @@ def coalesced(server: Arbiter, queue: Callable[[int, Any], Any]) -> Callable[[in
     """
     Coalesce pending reloads: the waiting one will read the latest files.
 
-    Each takes a second or two, and gunicorn does nothing else before all of them are done: a script that asks
-    too often would keep it from stopping.
+    Each takes a second or two, and gunicorn does nothing else until all are done. A script that reloads too
+    often would keep it from stopping.
     """
 
     def queue_once(number: int, frame: Any) -> None:
@@ -72,12 +72,12 @@ def coalesced(server: Arbiter, queue: Callable[[int, Any], Any]) -> Callable[[in
 
 def note_reload(server: Arbiter, problem: str, begun: float) -> None:
     """
-    Record how a reload went.
+    Record the result of a reload.
 
     Args:
         server: gunicorn's master.
-        problem: Why the configuration was refused; empty if it was not.
-        begun: When it began to be read, by ``time.monotonic``.
+        problem: Why the configuration was refused; empty if it was accepted.
+        begun: Start of the load, by ``time.monotonic``.
     """
     state = master_state(server)
     taken_over = state.reload_status["taken_over"] if problem else time.time()

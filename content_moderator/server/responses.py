@@ -1,4 +1,4 @@
-"""How gunicorn writes responses: in one piece, and what is not HTTP is answered as every other error is."""
+"""Makes gunicorn send each response in one piece, and answer malformed requests with our own error format."""
 
 import json
 from collections.abc import Iterable
@@ -13,22 +13,23 @@ MAX_CHECKED: Final = 64
 
 _checked: dict[str, str] = {}
 """
-Headers that gunicorn has checked: most are the same in every answer, and checking them takes a tenth of it.
+Headers that gunicorn has already checked. Most are the same in every response, and checking them takes a
+tenth of its time.
 """
 
 
 class WholeResponse(Response):
     """
-    A response without a name of the server, which leaves in one piece.
+    A response that is sent in one piece, without a ``Server`` header.
 
-    gunicorn sends the headers by themselves: a proxy that has them can ask no other worker any more when this
-    one is killed before the body. It has no setting for either.
+    gunicorn sends the headers first. If a worker is killed before it sends the body, a proxy that already has
+    the headers cannot ask another worker. There is no setting for this.
     """
 
     _held = b""
 
     def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:
-        """Check the headers, but for those that have the value which the last one of that name had."""
+        """Check the headers, except those with the same value as the last header of that name."""
         kept = cast(list[tuple[str, str]], self.headers)
         fresh = []
         for header in headers:
@@ -38,18 +39,18 @@ class WholeResponse(Response):
                 fresh.append(header)
         super().process_headers(fresh)
         for name, value in fresh:
-            # gunicorn keeps what it has found well-formed, and reads the length.
+            # gunicorn stores valid headers, and reads the length.
             if (name, value) in kept and name.lower() != "content-length":
                 if len(_checked) >= MAX_CHECKED:
                     _checked.clear()
                 _checked[name] = value
 
     def default_headers(self) -> list[str]:
-        """Return gunicorn's headers but for ``Server``."""
+        """Return gunicorn's headers without ``Server``."""
         return [line for line in super().default_headers() if not line.startswith("Server:")]
 
     def send_headers(self) -> None:
-        """Hold the headers back until there is a part of the body."""
+        """Hold the headers until there is a part of the body."""
         if not self.headers_sent:
             lines = [
                 *self.default_headers(),
@@ -69,7 +70,7 @@ class WholeResponse(Response):
         util.write(self.sock, held + data)
 
     def close(self) -> None:
-        """Send what is held back, and end the response."""
+        """Send the headers if they are still held, and end the response."""
         self.send_headers()
         if self._held:
             self._release(b"")
@@ -78,9 +79,9 @@ class WholeResponse(Response):
 
 def write_error(sock: Any, status_int: int, reason: str, mesg: str) -> None:  # noqa: ARG001  (as in gunicorn)
     """
-    Answer what is not HTTP in the form of all errors: gunicorn would send a page that quotes the request.
+    Answer a malformed request with a problem document; gunicorn would send a page that quotes the request.
 
-    Behind a reverse proxy nobody sees it.
+    Behind a reverse proxy, clients do not see this response.
     """
     problem = {
         "type": "about:blank",
@@ -98,6 +99,6 @@ def write_error(sock: Any, status_int: int, reason: str, mesg: str) -> None:  # 
 
 
 def install() -> None:
-    """Have gunicorn write responses so."""
+    """Make gunicorn use these functions."""
     wsgi.Response = WholeResponse  # type: ignore[misc]
     util.write_error = write_error

@@ -1,4 +1,4 @@
-"""The state of the master process and its workers, kept on gunicorn's own objects, which outlive a reload."""
+"""The state of the master process and its workers, attached to gunicorn's objects, which survive a reload."""
 
 import mmap
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ _NAME: Final = "content_moderator"
 @dataclass(slots=True)
 class MasterState:
     """
-    The master process.
+    The state of the master process.
 
     Args:
-        folder: Shared with the workers: the metric files, the frozen configuration, who the workers are.
-        reload_status: How the configuration was last read.
+        folder: The run folder: metric files, the frozen configuration, the process ids of workers.
+        reload_status: The result of the last load.
         frozen: The folder of the configuration in force.
-        frozen_files: What is in there, by name: the folder may be removed by somebody.
-        loaded: Shared with the workers: 1 once a worker could load the application.
-        reload_waits: Whether a reload was asked for and has not begun.
+        frozen_files: The content of that folder by file name, in case somebody removes it.
+        loaded: Shared with the workers: 1 after a worker has loaded the application.
+        reload_waits: Whether a reload is pending.
     """
 
     folder: Path
@@ -39,12 +39,12 @@ class MasterState:
 @dataclass(slots=True)
 class WorkerState:
     """
-    A worker process.
+    The state of a worker process.
 
     Args:
-        metrics_slot: The number of its metric files.
-        frozen: The folder of the configuration that it reads.
-        spare_descriptor: Open, to be closed where a connection can only be refused.
+        metrics_slot: The number in the names of its metric files.
+        frozen: The folder of its configuration.
+        spare_descriptor: An open descriptor, which is closed to refuse a connection.
     """
 
     metrics_slot: int
@@ -53,12 +53,12 @@ class WorkerState:
 
 
 def log_of(server: Arbiter) -> Logger:
-    """Return the log of gunicorn."""
+    """Return gunicorn's logger."""
     return cast(Logger, server.log)
 
 
 def attach(holder: Arbiter | Worker, state: MasterState | WorkerState) -> None:
-    """Keep the state of a process on gunicorn's object for it."""
+    """Attach the state of a process to gunicorn's object for it."""
     setattr(holder, _NAME, state)
 
 

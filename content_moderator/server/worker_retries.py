@@ -1,4 +1,4 @@
-"""Workers that cannot start are tried again: gunicorn as a whole would stop."""
+"""Starts workers again that could not start; gunicorn would stop completely."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ RETRY_SECONDS: Final = 1.0
 
 
 def spawning_patiently(server: Arbiter, spawn_worker: Callable[[], Any]) -> Callable[[], Any]:
-    """Have the master try again a second later if it cannot start a worker: without memory, say."""
+    """Make the master try again after a second if it cannot start a worker (for lack of memory, say)."""
     master = os.getpid()
 
     def spawn_or_wait() -> Any:
@@ -32,10 +32,10 @@ def spawning_patiently(server: Arbiter, spawn_worker: Callable[[], Any]) -> Call
 
 def loading_patiently(server: Arbiter, load: Callable[[], Any]) -> Callable[[], None]:
     """
-    Have a worker that cannot load the application end and be replaced, once another could load it.
+    Make a worker that cannot load the application end and be replaced, if another has loaded it before.
 
-    Not all that it needs is frozen: a file with a secret, a model, the folder of the audit log may be away
-    for the moment.
+    Not everything is frozen: a file with a secret, a model, or the folder of the audit log can be missing
+    temporarily.
     """
 
     def load_or_end() -> None:

@@ -1,1 +1,1 @@
-"""How a text is read: cleaning, words, sentences, terms, language."""
+"""Text processing: cleaning, normalization, sentences, terms, language."""

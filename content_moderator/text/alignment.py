@@ -8,10 +8,10 @@ from content_moderator.text.cleaning import clean, visible_places, with_gaps
 
 def origins_of_clean(text: str) -> list[int]:
     """
-    Return where the characters of ``clean(text)`` stand in *text*.
+    Return the positions of the characters of ``clean(text)`` in *text*.
 
     Returns:
-        The place of each character of the cleaned text, and last the end of what it kept.
+        The position of each character of the cleaned text, and at the end that after the last one.
     """
     places = visible_places(text)
     gapped = with_gaps(text)
@@ -26,14 +26,14 @@ def origins_of_clean(text: str) -> list[int]:
     cleaned = clean(text)
     first = composed.find(cleaned)
     if first < 0:
-        # Normal forms that reach across pieces in a way that is not foreseen: all that is known is "inside".
+        # The normal form changed characters across pieces in an unknown way: only the range is known.
         return [0] * len(cleaned) + [len(text)]
     last = first + len(cleaned)
     return [*origins[first:last], ends[last - 1] if cleaned else 0]
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Divide a text where normal forms do not reach across: before letters, not before marks."""
+    """Split a text where normal forms never join characters: before letters, not before marks."""
     begin = 0
     for index, character in enumerate(text):
         if index and (character.isascii() or not _attaches(text[index - 1], character)):

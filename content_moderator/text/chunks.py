@@ -1,4 +1,4 @@
-"""Splits texts that are longer than a model reads at once."""
+"""Splits texts that are longer than the limit of a model."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from typing import Final
 from content_moderator.text.sentence import sentences
 
 USUAL_BYTES: Final = 3
-"""Of a token in usual text, rather few: English has about four."""
+"""Characters per token in usual text; a low estimate, English has about four."""
 
 _WORD: Final = re.compile(r"\S+")
 _WHITE: Final = re.compile(r"\s+")
@@ -16,10 +16,10 @@ _WHITE: Final = re.compile(r"\s+")
 
 def max_tokens(text: str) -> int:
     """
-    Return a number of tokens that no byte-level byte-pair encoder exceeds for *text*: its bytes of UTF-8.
+    Return the largest number of tokens of *text* for any byte-level byte-pair encoder: its bytes in UTF-8.
 
-    Such an encoder begins with single bytes and only ever joins them. Whatever is estimated by words and
-    letters is exceeded by some text: by random letters, by mixed case, by white space.
+    Such an encoder begins with single bytes and only joins them. Estimates by words and letters are too low
+    for some texts: random letters, mixed case, white space.
 
     Source:
         Radford et al., "Language Models are Unsupervised Multitask Learners" (2019), for the encoder.
@@ -28,31 +28,31 @@ def max_tokens(text: str) -> int:
 
 
 def usual_tokens(text: str) -> int:
-    """Estimate how many tokens a model makes of usual text; not a bound: see `max_tokens`."""
+    """Return the estimated number of tokens of usual text. It is no upper bound: see `max_tokens`."""
     return math.ceil(max_tokens(text) / USUAL_BYTES)
 
 
 def collapse_white_space(text: str) -> str:
-    """Make each run of white space one character: a line break if it has one, else a space."""
+    """Replace each run of white space by a line break if it contains one, otherwise by a space."""
     return _WHITE.sub(lambda run: "\n" if "\n" in run[0] else " ", text)
 
 
 def parts_of(text: str, *, max_bytes: int) -> list[str]:
-    """Return the parts that `chunks` finds."""
+    """Return the parts of a text; see `chunks`."""
     return [text[begin:end] for begin, end in chunks(text, max_bytes=max_bytes)]
 
 
 def chunks(text: str, *, max_bytes: int) -> list[tuple[int, int]]:
     """
-    Divide *text* into parts of at most *max_bytes* of UTF-8, at the ends of sentences.
+    Split *text* into parts of at most *max_bytes* in UTF-8, at the ends of sentences.
 
-    A sentence that is too long is divided between words, a word that is too long wherever it is.
+    A sentence that is too long is split between words, and a word that is too long anywhere.
 
     Args:
         text: A cleaned text.
-        max_bytes: At least 4, which one character may have.
+        max_bytes: At least 4, the size of the largest character.
     Returns:
-        Begin and end of each part in code points; nothing but white space lies between them.
+        Begin and end of each part in code points; only white space is between them.
     """
     if max_tokens(text) <= max_bytes:
         return [(0, len(text))]
@@ -80,7 +80,7 @@ def _units(text: str, max_bytes: int) -> Iterator[tuple[int, int]]:
             if max_tokens(word[0]) <= max_bytes:
                 yield word.span()
                 continue
-            # Four bytes at most are one character.
+            # A character has at most four bytes.
             size = max_bytes // 4
             for begin in range(word.start(), word.end(), size):
                 yield begin, min(begin + size, word.end())

@@ -1,8 +1,8 @@
 """
-Cleans texts: removes what nobody can see, and orders combining marks.
+Cleans texts: removes invisible characters, and orders combining marks.
 
-This is the one place that says which characters are invisible; the classifiers, the terms, the alignment and
-the cache all get cleaned texts. Every step takes time linear in the text's length.
+Only this module decides which characters are invisible. Classifiers, terms, alignment and cache all get
+cleaned texts. Every step takes time linear in the text's length.
 """
 
 import re
@@ -15,11 +15,14 @@ from typing import Final
 from content_moderator.text.spacing import is_frequent
 
 CLEANING_VERSION: Final = "3"
-"""Change this with the result of `clean`: cached answers belong to cleaned texts."""
+"""
+The version of text cleaning. Change it when the result of `clean` changes, because cached answers belong to
+cleaned texts.
+"""
 
 MAX_MARKS: Final = 30
 """
-Marks in a row that are kept. Unicode's normal forms sort them, which takes time quadratic in their number.
+The largest number of consecutive marks that are kept. Unicode's normal forms sort them, in quadratic time.
 
 Source:
     UAX 15, "Unicode Normalization Forms", Stream-Safe Text Format.
@@ -29,19 +32,23 @@ _INVISIBLE_ASCII: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _INVISIBLE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cn", "Co"})
 
-# Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), of which many are letters and marks
-# by their category; and two that are shown as nothing: the blank pattern of Braille, the object replacement.
+# Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), many of which have the category of
+# letters and marks; and two that are displayed as nothing: the blank Braille pattern and the object
+# replacement.
 _BLANK: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff\u2800\ufffc]"
 )
 _MIN_WORDS_APART: Final = 3
-"""Of fewer words nobody can tell whether they are one that was taken apart: "spam" and "word"."""
+"""
+The least number of words that can be one word in pieces; two words, such as "spam" and "word", can be just
+that.
+"""
 _MIN_MEAN_LETTERS: Final = 3
-"""Of these words, on average: what was taken apart to letters has few."""
+"""The largest mean length of such pieces."""
 
-# What is between white space; the controls among that are no space here.
+# Runs without white space. Control characters that Python counts as white space do not count here.
 _BETWEEN_SPACES: Final = re.compile(r"(?:\S|[\x1c-\x1f\x85])+")
 
 _FIRST_MARK: Final = 0x300
@@ -51,16 +58,16 @@ _MANY_MARKS: Final = re.compile(rf"[^\x00-\u02ff]{{{MAX_MARKS + 1}}}")
 
 def clean(text: str) -> str:
     """
-    Take invisible characters and superfluous marks out of *text*, compose it to Unicode NFC, and strip it.
+    Remove invisible characters and superfluous marks from *text*, compose it to Unicode NFC, and strip it.
 
     Returns:
-        What every classifier receives; empty if there is nothing to see.
+        The text as all classifiers get it; empty if no character is visible.
     """
     return unicodedata.normalize("NFC", without_invisible(text)).strip()
 
 
 def without_invisible(text: str) -> str:
-    """Take out what `is_invisible`, and all but ``MAX_MARKS`` of marks in a row; see `with_gaps`, too."""
+    """Remove invisible characters, and consecutive marks beyond ``MAX_MARKS``; see also `with_gaps`."""
     shown = _shown(text)
     if len(shown) < len(text) and (gapped := with_gaps(text)) != text:
         shown = _shown(gapped)
@@ -68,7 +75,7 @@ def without_invisible(text: str) -> str:
 
 
 def visible_places(text: str) -> list[int]:
-    """Return where the characters of `without_invisible` stand in ``with_gaps(text)``."""
+    """Return the positions of the characters of `without_invisible` in ``with_gaps(text)``."""
     text = with_gaps(text)
     places = [place for place, character in enumerate(text) if not is_invisible(character)]
     shown = "".join(text[place] for place in places)
@@ -84,9 +91,9 @@ def visible_places(text: str) -> list[int]:
 
 def with_gaps(text: str) -> str:
     """
-    Write a space where invisible characters stand between words, and not inside one.
+    Replace an invisible character between words, but not inside a word, by a space.
 
-    For example between "I", "will" and "kill": a font may show the gaps. Characters keep their places.
+    For example between "I", "will" and "kill": a font can show gaps there. Positions do not change.
     """
     return text if _all_visible(text) else _BETWEEN_SPACES.sub(_with_gaps, text)
 
@@ -112,10 +119,10 @@ def _shown(text: str) -> str:
 @lru_cache(maxsize=8192)
 def is_invisible(character: str) -> bool:
     """
-    Return whether nobody sees a character, or nobody can know what is shown for it.
+    Return whether a character is invisible, or its appearance is unknown.
 
-    That is: of the controls all but tab, line feed, vertical tab, form feed and carriage return; format
-    characters, private use, what is not assigned, what Unicode says is to be ignored by default, U+2800 and
+    These are control characters except tab, line feed, vertical tab, form feed and carriage return; format
+    characters; private use and unassigned code points; default ignorable code points of Unicode; U+2800 and
     U+FFFC.
     """
     if "\t" <= character <= "\r":
@@ -130,7 +137,7 @@ def _visible(run: re.Match[str]) -> str:
 
 
 def _all_visible(text: str) -> bool:
-    """Tell, fast, whether there is nothing in *text* that is worth a look one by one."""
+    """Return whether *text* certainly has no invisible characters; a fast check."""
     if text.isascii():
         return not _INVISIBLE_ASCII.search(text)
     return text.isprintable() and not _BLANK.search(text)
@@ -138,7 +145,10 @@ def _all_visible(text: str) -> bool:
 
 @cache
 def _marks() -> re.Pattern[str]:
-    """Find more than ``MAX_MARKS`` of the characters that a normal form sorts, or makes such of."""
+    """
+    Return a pattern for more than ``MAX_MARKS`` consecutive characters that a normal form sorts, or
+    decomposes into such.
+    """
     ranges = "".join(f"{begin}-{end}" for begin, end in _runs_of_marks())
     return re.compile(f"([{ranges}]{{{MAX_MARKS}}})[{ranges}]+")
 

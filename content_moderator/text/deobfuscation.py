@@ -1,4 +1,4 @@
-"""Undoes the disguises of words in a text."""
+"""Undoes the disguises of words in a text, for remote models."""
 
 import itertools
 import re

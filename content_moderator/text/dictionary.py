@@ -1,4 +1,4 @@
-"""The dictionary of English words, so that none of them is taken for a typo."""
+"""The dictionary of English words, which are never taken for typing errors."""
 
 import sys
 import zlib
@@ -14,14 +14,14 @@ from content_moderator.text.spacing import is_frequent
 FINGERPRINT_BYTES: Final = 3
 
 ENGLISH_SHARE: Final = 0.7
-"""Of the words of a text that are known, from which on it is taken for English."""
+"""The share of known words from which on a text counts as English."""
 
 
 def is_word(word: str) -> bool:
     """
-    Return whether *word*, in lower case, is one: in the dictionary, or often written all the same.
+    Return whether *word*, in lower case, is in the dictionary or frequent.
 
-    One in two hundred of what is no word is taken for one.
+    One in two hundred other strings is taken for a word.
 
     Source:
         SCOWL, in its American and British English lists; model_building/dictionary.py writes the file.
@@ -38,25 +38,25 @@ def in_dictionary(word: str) -> bool:
 
 
 def mostly_words(tokens: Sequence[str]) -> bool:
-    """Return whether most of the words of a text are English, so that what is none is likely to be a slip."""
+    """Return whether most words of a text are English, so that unknown words are probably typing errors."""
     words = [token.lower() for token in tokens if token.isalpha()]
     return sum(map(is_word, words)) >= ENGLISH_SHARE * len(words)
 
 
 def word_set(words: str) -> frozenset[str]:
-    """Read words that are written one after the other."""
+    """Return the words of a string as a set."""
     return frozenset(words.split())
 
 
 def fingerprint(word: str) -> int:
-    """Return 24 bits that stand for a word."""
+    """Return the 24-bit fingerprint of a word."""
     return zlib.crc32(word.encode()) >> 8
 
 
 @cache
 def _known() -> "array[int]":
     data = files(__package__).joinpath("data/dictionary.bin").read_bytes()
-    # A byte of every number at a time: one number at a time would hold up the first look-up.
+    # Byte by byte for all numbers together; reading number by number would delay the first look-up.
     padded = bytearray(len(data) // FINGERPRINT_BYTES * 4)
     for place in range(FINGERPRINT_BYTES):
         padded[place + 1 :: 4] = data[place::FINGERPRINT_BYTES]

@@ -1,4 +1,4 @@
-"""Changes to a text, applied either fast or so that every character is traced."""
+"""Edits of a text, which are applied either fast or with the origin of every character."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """Characters from *begin* to *end*, and what stands in their place afterwards."""
+    """An edit: the characters from *begin* to *end*, and their replacement."""
 
     begin: int
     end: int
@@ -14,11 +14,11 @@ class Edit(NamedTuple):
 
 
 Step = Callable[[str], Sequence[Edit]]
-"""Returns the edits of one text, in order and apart from each other; none if nothing is to be done."""
+"""Returns the edits of a text, in order and without overlaps."""
 
 
 class Traced(NamedTuple):
-    """A text, and for each of its characters where what became of it begins and ends in the original."""
+    """A text, with the begin and end of the origin of each character in the original text."""
 
     text: str
     begins: list[int]
@@ -26,12 +26,12 @@ class Traced(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> "Traced":
-        """Return a text in which nothing has been changed yet."""
+        """Return a text without edits."""
         return cls(text, list(range(len(text))), list(range(1, len(text) + 1)))
 
 
 def replacing(pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]) -> Step:
-    """Return the step that replaces what *pattern* finds."""
+    """Return the step that replaces the matches of *pattern*."""
 
     def edits(text: str) -> list[Edit]:
         return [
@@ -56,7 +56,7 @@ def apply(text: str, edits: Sequence[Edit]) -> str:
 
 
 def trace(traced: Traced, edits: Iterable[Edit]) -> Traced:
-    """Return the edited text, traced."""
+    """Return the edited text with the origins of its characters."""
     text, begins, ends = traced
     written: list[str] = []
     new_begins: list[int] = []
@@ -68,14 +68,14 @@ def trace(traced: Traced, edits: Iterable[Edit]) -> Traced:
         new_begins += begins[done:begin]
         new_begins += (begins[place] for place in places)
         new_ends += ends[done:begin]
-        # All that is edited belongs to the last character that came of it.
+        # The whole edited range is the origin of the last character of the replacement.
         new_ends += (ends[place] for place in [*places[:-1], end - 1][: len(new)])
         done = end
     return Traced("".join([*written, text[done:]]), new_begins + begins[done:], new_ends + ends[done:])
 
 
 def _places_of(new: str, old: str) -> list[int]:
-    """Return for each character of *new* which one of *old* it was; letters change, go, or come apart."""
+    """Return for each character of *new* its index in *old*; letters can change, disappear or multiply."""
     if len(new) == len(old):
         return list(range(len(old)))
     places: list[int] = []

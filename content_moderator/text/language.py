@@ -1,8 +1,8 @@
 """
 Detects the language of a text.
 
-By its alphabet first, then by how many of its words are English, and by a library only where doubt is
-left. One or two words tell nothing: they count as English.
+First by alphabet, then by the share of English words, and by a library only if doubt is left. One or two
+words are not enough: they count as English.
 """
 
 import re
@@ -22,55 +22,58 @@ UNKNOWN: Final = "und"
 """ISO 639's code for a language that could not be determined."""
 
 MIN_LETTERS: Final = 12
-"""A text of fewer Latin letters counts as English: on such texts every detector errs."""
+"""A text with fewer Latin letters counts as English, because every detector makes mistakes on such texts."""
 
 MIN_WORDS: Final = 3
-"""Fewer tell nothing either."""
+"""With fewer words, a text counts as English as well."""
 
 MANY_WORDS: Final = 5
-"""So many words of which none is English are another language, whatever the library says."""
+"""This number of words without an English one is another language, whatever the library says."""
 
 ENGLISH_SHARE: Final = 0.7
-"""Share of known English words from which on nothing else is asked."""
+"""From this share of English words on, the text is English without further checks."""
 
 DOUBTFUL_SHARE: Final = 0.5
-"""Share of known English words from which on the library has to be sure that it is another language."""
+"""From this share of English words on, another language is only accepted if the library is sure."""
 
 FEW_WORDS: Final = 8
-"""Words up to which the most usual words of other languages tell more than a library."""
+"""Up to this number of words, the most common words are more reliable than the library."""
 
 USUAL_SHARE: Final = 0.4
-"""Share of the words of a text that are to be among the most usual of its language."""
+"""The share of the words of a text that must be among the most common of its language."""
 
 FOREIGN_WORD: Final = 3
 """
-Letters of a word of another alphabet with which a text counts as in the language of that. Of Chinese and
-Korean one sign is worth three, of Japanese two.
+The length of a word in another alphabet with which a text counts as that language. A Chinese or Korean
+character counts as three letters, a Japanese one as two.
 """
 
 HARDLY_ANY, SOME_WORDS = 0.25, 4
-"""So many words of which English has no more than that share are of another language, or of none."""
+"""This number of words with at most this share of English ones is in another language, or in none."""
 
 USUAL_LENGTH: Final = 4
-"""Letters of a word, on average; abbreviations of chats have fewer."""
+"""The least mean length of words; abbreviations in chats are shorter."""
 
 WINDOW, UNKNOWN_IN_A_ROW = 6, 5
-"""Of so many words in a row in an English text, so many are unknown if they are of another language."""
+"""
+The length of a run of words in an English text, and how many of them are unknown if it is in another
+language.
+"""
 
 MAX_WORD: Final = 40
-"""Letters of a word that may be English."""
+"""Letters of words that can be English."""
 
 MAX_WORDS: Final = 200
-"""Words that the library is shown."""
+"""The number of words that the library gets."""
 
 
 class Language(NamedTuple):
     """
-    In which language a text is.
+    The language of a text.
 
     Args:
         code: ISO 639-1, or ``und``.
-        certain: Whether there is enough of it to tell.
+        certain: Whether the text is long enough to determine it.
     """
 
     code: str
@@ -78,16 +81,16 @@ class Language(NamedTuple):
 
 
 SHORT: Final = Language(ENGLISH, certain=False)
-"""The language of a text that tells nothing."""
+"""The language of texts that are too short."""
 
 
 def language_of(text: str, words: Sequence[str] | None = None) -> Language:
     """
-    Return the language of a cleaned text; of one in several, a language other than English.
+    Return the language of a cleaned text; for several languages, one other than English.
 
     Args:
         text: A cleaned text.
-        words: As `content_moderator.text.normalization.words_of` reads them, if that has been done.
+        words: The normalized words, if they are known already.
     """
     if words is None:
         words = words_of(text)
@@ -116,9 +119,9 @@ def language_of(text: str, words: Sequence[str] | None = None) -> Language:
 
 def _as_written(text: str, words: Sequence[str]) -> Sequence[str]:
     """
-    Return the words of two letters and more as they are written; as they were read if letters are disguised.
+    Return the words with at least two letters as they are written; normalized if letters are disguised.
 
-    Accents are not read, and swear words of some languages are read as English ones.
+    Normalization removes accents, and reads swear words of some languages as English ones.
     """
     if not text.isascii():
         if not all(map(_is_latin, filter(str.isalpha, text))):
@@ -128,12 +131,12 @@ def _as_written(text: str, words: Sequence[str]) -> Sequence[str]:
 
 
 def _is_latin(letter: str) -> bool:
-    """Return whether a letter is of an alphabet of Europe's or of Vietnam's, and not only like one."""
+    """Return whether a letter is Latin, including letters of European languages and Vietnamese."""
     return letter <= "\u024f" or "\u1e00" <= letter <= "\u1eff"
 
 
 def _by_unknown_words(words: Sequence[str], share: float) -> Language:
-    """Ask the library about words of which English has but a share."""
+    """Return the language by the library, for texts with a low share of English words."""
     code, sure = _by_library(words)
     if share >= DOUBTFUL_SHARE and (not sure or len(words) < MANY_WORDS):
         code = ENGLISH
@@ -149,13 +152,13 @@ def _by_unknown_words(words: Sequence[str], share: float) -> Language:
 
 
 def _hardly_any(words: Sequence[str], share: float) -> bool:
-    """Return whether English has hardly any of the words, which are no abbreviations."""
+    """Return whether hardly any of the words are English, and they are not abbreviations."""
     long = sum(map(len, words)) >= USUAL_LENGTH * len(words)
     return share <= HARDLY_ANY and len(words) >= SOME_WORDS and long
 
 
 def _inside(words: Sequence[str], english: Sequence[bool]) -> Language | None:
-    """Find a run of words in an English text that are of another language."""
+    """Return the language of a run of foreign words in an English text."""
     unknown = [not known for known in english]
     count = sum(unknown[:WINDOW])
     for end in range(WINDOW, len(words) + 1):
@@ -170,15 +173,15 @@ def _inside(words: Sequence[str], english: Sequence[bool]) -> Language | None:
 
 
 def _tells_nothing(text: str, words: Sequence[str]) -> bool:
-    """Return whether there is too little of a text: a word or two, a key, a name."""
+    """Return whether a text is too short or no prose: a word or two, a key, a name."""
     if len(words) < MIN_WORDS:
-        # Two words with accents of which English has none tell something.
+        # Two words with accents that English does not have are enough.
         return text.isascii() or _is_title(text) or any(map(is_word, words))
     if text.isascii() and len(text.split(maxsplit=MIN_WORDS)) < MIN_WORDS:
-        # A key, a path, or words without white space. In keys letters stand beside digits, or are few.
+        # A key, a path, or words without white space. Keys mix letters and digits, or have few letters.
         whole = [each for each in _PIECE.findall(text) if len(each) > _TWO]
         return len(whole) < MANY_WORDS or sum(map(len, whole)) < _PLAIN * len(text)
-    # Names of people and places are of no language.
+    # Names of people and places belong to no language.
     most = SOME_WORDS if text.isascii() else MIN_WORDS
     return len(words) <= most and _is_title(text) and not all(map(is_word, words))
 
@@ -188,12 +191,12 @@ def _is_title(text: str) -> bool:
 
 
 _PARTICLES: Final = word_set("da de del della den der di do dos du el la le van von y zu al bin ibn")
-"""Words inside names, in small letters."""
+"""Words inside names, in lower case."""
 
 
 _PIECE: Final = re.compile(r"(?<![A-Za-z0-9])(?:[a-z]++|[A-Z][a-z]++|[A-Z]++)(?![A-Za-z0-9])")
 _PLAIN: Final = 0.7
-"""Share of the characters of a text without white space that are in words, if it is no key."""
+"""The least share of characters in words, in a text without white space that is no key."""
 
 
 def _many_accents(words: Sequence[str]) -> bool:
@@ -202,9 +205,10 @@ def _many_accents(words: Sequence[str]) -> bool:
 
 def _by_usual_words(text: str, words: Sequence[str]) -> Language | None:
     """
-    Return the judged language whose most usual words make up a short text; mostly there is none.
+    Return the judged language whose most common words make up a short text; usually None.
 
-    Libraries err on few words, of which dictionaries of English have some: "Das war gut", "la vida es bella".
+    Libraries make mistakes on a few words, some of which are in English dictionaries: "Das war gut", "la vida
+    es bella".
     """
     written = _as_written(text, words)
     distinct = set(written)
@@ -217,7 +221,7 @@ def _by_usual_words(text: str, words: Sequence[str]) -> Language | None:
     found = [code for code, count in hits.items() if count == most and telling[code] >= _TWO]
     if not found or most < (USUAL_SHARE if len(written) > _TWO else 1) * len(distinct):
         return None
-    # Some words are usual in two of them.
+    # Some words are common in two languages.
     code = found[0] if len(found) == 1 else _by_library(written)[0]
     return Language(code if code in found else found[0], certain=most >= MIN_WORDS)
 
@@ -235,7 +239,7 @@ _TWO: Final = 2
 def _usual_words() -> dict[str, frozenset[str]]:
     lines = files(__package__).joinpath("data/usual_words.tsv").read_text(encoding="utf-8").splitlines()
     listed = (line.split("\t") for line in lines if not line.startswith("#"))
-    # Many leave accents out.
+    # Many people leave accents out.
     return {code: word_set(words) | word_set(without_marks(words)) for code, words in listed}
 
 
@@ -252,11 +256,12 @@ _ALSO_FOREIGN: Final = word_set(
     "dat mais mes ses nos vos pour dans che non gli bien tout elle moi toi mon muy mas como para esta "
     "este ich sie wir ihr mit von auf aus bei nach vor wie haben voor naar ook wel nog maar geen zijn"
 )
-"""Words of other languages that English dictionaries have as well, and that are rare in English."""
+"""Words of other languages that English dictionaries contain, too, and that are rare in English."""
 
 
 _ALPHABETS: Final = (
-    # First and last letter, the usual language of the alphabet, and how many Latin letters one is worth.
+    # First and last letter, the most common language of the alphabet, and the number of Latin letters that
+    # one is worth.
     (0x0370, 0x03FF, "el", 1), (0x0400, 0x052F, "ru", 1), (0x0530, 0x058F, "hy", 1),
     (0x0590, 0x05FF, "he", 1), (0x0600, 0x06FF, "ar", 1), (0x0750, 0x077F, "ar", 1),
     (0x0900, 0x097F, "hi", 1), (0x0980, 0x09FF, "bn", 1), (0x0A00, 0x0A7F, "pa", 1),
@@ -275,7 +280,7 @@ _SIGNS_OF: Final = (
     ("sr", re.compile("[ђјљњћџ]")),
     ("fa", re.compile("[پچژگک]")),
 )
-"""Letters that only one of the languages of an alphabet has."""
+"""Letters that only one language of an alphabet has."""
 
 _BASE: Final = {"uk": "ru", "be": "ru", "sr": "ru", "fa": "ar"}
 
@@ -298,9 +303,9 @@ _LATIN_NAMES: Final = ("LATIN", "MODIFIER", "MATHEMATICAL", "FULLWIDTH", "SIGN",
 
 def _by_alphabet(words: Sequence[str]) -> Language | None:
     """
-    Return the language of the alphabet that most letters are of, or a word; None if that is the Latin one.
+    Return the language of the most frequent alphabet, or of a whole word; None if that is Latin.
 
-    One sign that looks like something is no word.
+    A single character is no word.
     """
     counts: Counter[str] = Counter()
     latin = longest = 0
@@ -319,7 +324,7 @@ def _by_alphabet(words: Sequence[str]) -> Language | None:
     foreign = sum(counts.values())
     if foreign <= latin and longest < FOREIGN_WORD:
         return None
-    # Japanese has Chinese signs between its own.
+    # Japanese uses Chinese characters as well.
     code = "ja" if counts["ja"] and counts["ja"] + counts["zh"] > foreign / 2 else counts.most_common(1)[0][0]
     if any(code == base for base in _BASE.values()):
         letters = "".join(words)
@@ -331,7 +336,7 @@ def _by_alphabet(words: Sequence[str]) -> Language | None:
 
 
 def _by_library(words: Sequence[str]) -> tuple[str, bool]:
-    """Return what the library takes the language for, and whether it is sure."""
+    """Return the language by the library, and whether it is sure."""
     text = " ".join(words[:MAX_WORDS])
     detect = _detector()
     if detect is None:
@@ -339,7 +344,7 @@ def _by_library(words: Sequence[str]) -> tuple[str, bool]:
     try:
         sure, _, found = detect(text, bestEffort=True)
     except ValueError:
-        # It refuses characters that are no text.
+        # The library raises an error for characters that are no text.
         return UNKNOWN, False
     code = found[0][1]
     if code == "af" and _AFRIKAANS.isdisjoint(words):
@@ -348,7 +353,7 @@ def _by_library(words: Sequence[str]) -> tuple[str, bool]:
 
 
 _AFRIKAANS: Final = word_set("ek nie jy hulle baie julle hy 'n vir")
-"""Words that tell it from Dutch, which the library takes for it."""
+"""Afrikaans words that Dutch does not have; the library takes Dutch for Afrikaans."""
 
 _SAME: Final = {
     "un": UNKNOWN,
@@ -362,12 +367,12 @@ _SAME: Final = {
     "co": "it",
     "rm": "it",
 }
-"""Codes that stand for others, and dialects that short texts are taken for."""
+"""Codes that are replaced: synonyms, and dialects that the library reports for short texts."""
 
 
 @cache
 def _detector() -> Any:
-    """Return CLD2's function; None where the library has no build."""
+    """Return CLD2's function; None if there is no build of the library for this system."""
     try:
         import pycld2  # noqa: PLC0415  (not to be had on every platform)
     except ImportError:

@@ -20,18 +20,18 @@ _SIGN_INSIDE: Final = re.compile(r"[!|+]")
 _BETWEEN_KINDS: Final = re.compile(r"(?<=[a-z])(?=[0-9])|(?<=[0-9])(?=[a-z])")
 _SIGNS_BEFORE: Final = "@$!+|"
 _MIN_LEET: Final = 4
-"""Letters of a word that is found behind digits though nobody listed it."""
+"""The least length of a word in leetspeak that is not among the known words."""
 _LEET: Final = str.maketrans("0134578@$!|+", "oieastbasiit")
 _LEET_TOO: Final = str.maketrans("0134569@$!|+7", "oleasggaslltt")
 
 
 class Leetspeak:
     """
-    Finds the words behind letters mixed with digits and signs.
+    Replaces tokens of letters, digits and signs by the words that they stand for.
 
     Args:
-        known: Words that are found though digits and signs stand for some of their letters.
-        english: Whether frequent English words are found, too.
+        known: Words that are found in leetspeak.
+        english: Whether frequent English words are found as well.
     """
 
     def __init__(self, known: Container[str], *, english: bool) -> None:
@@ -39,7 +39,7 @@ class Leetspeak:
         self._english = english
 
     def undo(self, token: re.Match[str]) -> str:  # noqa: PLR0911  (one for each kind of token)
-        """Read a token of letters and digits or signs: as a word if it is one, else part by part."""
+        """Return the word that a token stands for; if there is none, the words of its parts."""
         word = token[0].rstrip("!|+")
         rest = token[0][len(word) :]
         if not _LETTER.search(word) or word in self._known:
@@ -64,7 +64,7 @@ class Leetspeak:
         return self.undo(found) if found and found[0] else part
 
     def _plain(self, word: str) -> str | None:
-        """Return the word that digits and signs stand for letters in; None if it is none."""
+        """Return the plain form of a word in leetspeak; None if it is no word."""
         for table in (_LEET, _LEET_TOO):
             plain = word.translate(table)
             if plain in self._known:
@@ -75,5 +75,5 @@ class Leetspeak:
 
 
 def _apart(word: str) -> str:
-    """Put letters and digits apart, but leave a number and its unit together."""
+    """Separate letters and digits, but keep a number and its unit together."""
     return word if _AMOUNT.fullmatch(word) else _BETWEEN_KINDS.sub(" ", word)

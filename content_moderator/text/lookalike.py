@@ -1,8 +1,8 @@
 """
-Latin letters behind characters that look like them.
+Replaces characters that look like Latin letters.
 
-A letter of another alphabet is only taken for a Latin one where the word that comes of it is known, or where
-Latin letters stand in the same word: real Russian, Greek or Cherokee must not be changed.
+A letter of another alphabet is only replaced if the result is a known word, or if the word has Latin letters,
+too: real Russian, Greek or Cherokee must not be changed.
 """
 
 import itertools
@@ -17,12 +17,12 @@ from content_moderator.text.edits import Edit
 
 MIN_EVIDENCE: Final = 3
 """
-Letters of a word that tells by itself that its foreign letters stand for Latin ones; shorter ones
-follow.
+The least length of a word that proves by itself that its foreign letters stand for Latin ones. Shorter words
+are replaced if another word proves it.
 """
 
 MAX_READINGS: Final = 16
-"""Of a word with characters that look like several letters."""
+"""The largest number of readings of a word whose characters look like several letters."""
 
 _MIN_TURNED: Final = 2
 
@@ -35,11 +35,13 @@ _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _FLAGS: Final = re.compile("[\U0001f1e6-\U0001f1ff]+")
 _FIRST_FLAG: Final = 0x1F1E6
 _MIN_FLAG_LETTERS: Final = 6
-"""Of a word that flags of real regions spell: by chance hardly any do."""
+"""
+The least length of a word that is spelled with flags of real regions; longer ones hardly occur by chance.
+"""
 _FIRST_CIRCLED, _FIRST_SQUARED = 0x1F150, 0x1F170
 _LAST_LATIN: Final = 0x24F
 
-# Letters beyond Latin-1 and its extensions that belong to no alphabet of their own.
+# Letters beyond the Latin extensions that belong to no living alphabet.
 _LATIN_BLOCKS: Final = (
     (0x250, 0x2FF), (0x1D00, 0x1DBF), (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF), (0xAB30, 0xAB6F),
     (0x2000, 0x2BFF), (0x1D000, 0x1FFFF),
@@ -50,7 +52,7 @@ IsKnownWord = Callable[[str], bool]
 
 @cache
 def confusables() -> dict[int, str]:
-    """Return the Latin letters that each look-alike stands for, by code point."""
+    """Return the Latin letters for each look-alike, by code point."""
     path = files(__package__).joinpath("data/confusables.tsv")
     rows = path.read_text(encoding="utf-8").splitlines()
     pairs = (row.split("\t") for row in rows if not row.startswith("#"))
@@ -66,7 +68,7 @@ def confusables() -> dict[int, str]:
 
 @cache
 def _notes(note: str) -> dict[str, str]:
-    """Return the characters that have a note, and the letter that it names."""
+    """Return the characters with a note, and the letter in the note."""
     rows = files(__package__).joinpath("data/lookalike_notes.tsv").read_text(encoding="utf-8").splitlines()
     parts = (row.split("\t") for row in rows if not row.startswith("#"))
     return {chr(int(code, 16)): letter for code, each, letter in parts if each == note}
@@ -87,7 +89,7 @@ def is_foreign(character: str) -> bool:
 
 
 def upside_down(text: str, is_known: IsKnownWord) -> list[Edit]:
-    """Return the edits that put lines right which were turned upside down; no others."""
+    """Return the edits that turn upside-down lines around."""
     turned = _turned()
     if len(turned.findall(text)) < _MIN_TURNED:
         return []
@@ -107,7 +109,7 @@ def upside_down(text: str, is_known: IsKnownWord) -> list[Edit]:
 
 def latinise(text: str, is_known: IsKnownWord) -> list[Edit]:
     """
-    Return the edits that undo what hides letters: look-alikes and accents.
+    Return the edits that replace look-alikes and remove accents.
 
     Args:
         text: Composed to Unicode NFKC.
@@ -119,7 +121,7 @@ def latinise(text: str, is_known: IsKnownWord) -> list[Edit]:
     likely = {word: reading for word in foreign if (reading := _read(word, is_known, all_letters=mixed))}
     honest = sum(_all_foreign(word) and word not in likely for _, _, word in found)
     evidence = sum(len(word) >= MIN_EVIDENCE for _, _, word in found if word in likely)
-    # A word of two letters proves nothing: it is read like the others.
+    # A word of two letters proves nothing: it follows the other words.
     convinced = (evidence > honest) or (mixed and not honest)
     edits: list[Edit] = []
     for begin, end, word in found:
@@ -130,7 +132,7 @@ def latinise(text: str, is_known: IsKnownWord) -> list[Edit]:
 
 
 def _latin(word: str, is_known: IsKnownWord) -> str:
-    """Return a word with its Latin letters in the place of those that look like them."""
+    """Return a word with its look-alikes replaced by Latin letters."""
     if _all_foreign(word):
         return without_marks(word)
     if _is_mixed(word):
@@ -154,17 +156,19 @@ def _is_mixed(word: str) -> bool:
 
 def _read(word: str, is_known: IsKnownWord, *, all_letters: bool = False) -> str | None:
     """
-    Return the known word that *word* looks like, if there is one.
+    Return the known word that *word* looks like; None if there is none.
 
     Args:
-        word: With a letter that is not ASCII.
+        word: A word with a letter that is not ASCII.
         is_known: Returns whether a word in lower case is known.
-        all_letters: Whether words of a living alphabet alone may have letters that only resemble Latin ones.
+        all_letters: Whether letters that only resemble Latin ones are replaced in words of a living alphabet,
+            too.
     """
     plain = without_marks(word)
     options = [_options(character) for character in plain]
     if not all_letters and _all_foreign(word) and not _ODD_ALPHABET.search(word):
-        # Real Russian and Greek words look like English ones: only letters that cannot be told apart count.
+        # Some Russian and Greek words look like English ones, so only letters that look exactly the same
+        # count.
         same = _notes("same")
         options = [
             each[:1] if character.casefold() in same else []
@@ -211,7 +215,7 @@ def _regions() -> frozenset[str]:
 
 
 def flags(text: str, is_known: IsKnownWord) -> list[Edit]:
-    """Return the edits that make letters of regional indicators which spell a word and no flags."""
+    """Return the edits that replace regional indicators by letters, if they spell a word and not flags."""
     edits: list[Edit] = []
     for run in _FLAGS.finditer(text):
         letters = "".join(chr(ord(character) - _FIRST_FLAG + ord("a")) for character in run[0])
@@ -224,7 +228,7 @@ def flags(text: str, is_known: IsKnownWord) -> list[Edit]:
 
 
 _STRIPPED: Final = re.compile(
-    # Latin, Greek and Cyrillic letters with accents, and the marks themselves; Arabic and Hebrew points.
+    # Latin, Greek and Cyrillic letters with accents, the marks themselves, and Arabic and Hebrew points.
     "[\u00c0-\u024f\u0300-\u03ff\u0400-\u052f\u1e00-\u1fff\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670"
     "\u06d6-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
 )
@@ -234,9 +238,9 @@ _MARKS: Final = frozenset({"Mn", "Me"})
 
 def without_marks(text: str) -> str:
     """
-    Strip the marks of Latin, Greek, Cyrillic, Arabic and Hebrew letters.
+    Remove the marks of Latin, Greek, Cyrillic, Arabic and Hebrew letters.
 
-    Those of other scripts are vowels or make other letters, as the stroke of й does.
+    Marks of other scripts are vowels or make other letters, as in й.
     """
     return text if text.isascii() else _STRIPPED.sub(_without_marks, text)
 

@@ -22,10 +22,12 @@ from content_moderator.text.spacing import cost_of, is_frequent, words_in
 from content_moderator.text.stretched_words import StretchedWordMatcher
 
 MIN_REPAIRED: Final = 5
-"""Letters of a listed word that is found with letters split, starred out or doubled: "as s" is no term."""
+"""
+The least length of listed words that are found with split, starred or doubled letters: "as s" is no term.
+"""
 
 MAX_EXPANSION: Final = 4
-"""Characters that one character may become under NFKC; those that become more are dropped."""
+"""The largest expansion of one character under NFKC; characters that expand more are dropped."""
 
 
 class WordSpan(NamedTuple):
@@ -69,7 +71,7 @@ class WordNormalizer:
         ]
 
     def words(self, text: str) -> list[str]:
-        """Return the words and emoji of a text, in small letters."""
+        """Return the words and emoji of a text, in lower case."""
         text = without_invisible(text)
         if not text.isascii():
             text = text.translate(_TYPOGRAPHY)
@@ -77,13 +79,13 @@ class WordNormalizer:
             text = apply(text, _compose(text))
             for step in self._foreign:
                 text = apply(text, step(text))
-        # Most texts have no capital but the first: that is told fast.
+        # Most texts have no capitals except the first letter, which is a fast check.
         if not text[1:].islower() and _CAMEL.search(text):
             text = apply(text, _camel(text))
         text = text.lower() if text.isascii() else text.casefold()
         word = _ASCII_WORD if text.isascii() else WORD
         words = word.findall(text)
-        # What follows finds nothing in a text without lone letters or signs.
+        # The next steps find nothing in a text without lone letters or signs.
         alone = _has_lone_letters(words)
         signs = _SIGN.search(text) or ("!" in text and _SIGN_BEFORE_LETTER.search(text))
         if alone or signs:
@@ -166,15 +168,15 @@ def word_spans(text: str) -> list[WordSpan]:
 
 
 def may_have_markup(text: str) -> bool:
-    """Return whether a sign of mark-up is in a text, which it need not be."""
+    """Return whether a text has signs that can be mark-up."""
     return _MARKUP_SIGN.search(text) is not None
 
 
 def without_markup(text: str) -> Traced | None:
     """
-    Return a text without the marks of HTML, BBCode and Markdown inside words, and with entities decoded.
+    Return a text without HTML, BBCode and Markdown marks inside words, and with entities decoded.
 
-    It is read in addition to the text itself. None if there is nothing of the kind.
+    It is used in addition to the text itself. None if there is no mark-up.
     """
     if not may_have_markup(text):
         return None
@@ -185,10 +187,7 @@ def without_markup(text: str) -> Traced | None:
 
 
 def is_unicode(text: str) -> bool:
-    """
-    Return whether a text can be written as UTF-8: halves of characters cannot, nor bytes that were
-    none.
-    """
+    """Return whether a text can be encoded in UTF-8; lone surrogates cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -197,19 +196,19 @@ def is_unicode(text: str) -> bool:
 
 
 def mostly_latin(text: str) -> bool:
-    """Return whether Latin letters prevail in a composed text over those of alphabets that look like it."""
+    """Return whether most letters of a composed text are Latin rather than of similar alphabets."""
     if not _LOOKALIKE_SCRIPT.search(text):
         return True
     return len(_LATIN.findall(text)) >= len(_LOOKALIKE_SCRIPT.findall(text))
 
 
 def compose(text: str) -> str:
-    """Compose a text to Unicode NFKC, without the characters that would become very many."""
+    """Compose a text to Unicode NFKC, without characters that expand too much."""
     return unicodedata.normalize("NFKC", _OVERSIZED.sub(" ", text))
 
 
 def _compose(text: str) -> list[Edit]:
-    """Compose the characters, and drop what only adorns."""
+    """Return the edits that compose characters and drop ornaments."""
     if text.isascii():
         return []
     edits: list[Edit] = []
@@ -223,7 +222,7 @@ def _compose(text: str) -> list[Edit]:
 
 
 def _has_lone_letters(words: list[str]) -> bool:
-    """Return whether words may be spaced out: three lone letters, some of them no words, or two signs."""
+    """Return whether words can be spaced letters: three lone letters, not all words, or two ideographs."""
     lone = list(map(len, words)).count(1)
     if lone < _MIN_IDEOGRAPHS:
         return False
@@ -245,7 +244,7 @@ def _hidden(text: str, kept: Iterable[int]) -> list[Edit]:
 
 
 def _camel(text: str) -> list[Edit]:
-    """Put words apart that only capitals divide: "GoAwayNow", and no "iPhone" or "CaSiNo"."""
+    """Return the edits that separate words in camel case: "GoAwayNow", but not "iPhone" or "CaSiNo"."""
     edits: list[Edit] = []
     for token in _CAMEL_TOKEN.finditer(text):
         parts = _CAMEL_PART.findall(token[0])
@@ -272,8 +271,8 @@ def _ideographs(begin: int, end: int) -> str:
 
 
 _OVERSIZED: Final = re.compile(
-    # Each becomes more than MAX_EXPANSION characters under NFKC. U+FDFA becomes 18: a few thousand of it
-    # would be a cheap attack.
+    # Each expands to more than MAX_EXPANSION characters under NFKC. U+FDFA expands to 18: a few thousand of
+    # it would be a cheap attack.
     "[\u321d\u321e\u327c\u3300\u3302\u3304\u3307\u3313\u3315\u3316\u3317\u3319"
     "\u331a\u3320\u3321\u332b\u332d\u332e\u3332\u3334\u3336\u333b\u333d\u3340"
     "\u3347\u334a\u334c\u3354\u3356\u33ae\u33af\ufdfa\ufdfb]"
@@ -284,7 +283,7 @@ _TYPOGRAPHY: Final = str.maketrans(
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015", "-")
     | {"\u2026": ".", "\u00a0": " ", "\u2022": "*"}
 )
-"""Signs of typesetters, and the plain ones that stand for them."""
+"""Typographic signs and their plain forms."""
 _ADORNING: Final = re.compile("[\u0640\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\ufffd]")
 _MARKS_OF_TRADE: Final = re.compile("[\u2122\u2120\u2117]")
 _COMPOSED: Final = re.compile(r"[^\s\x80-\U0010ffff]?[^\x00-\x7f]+")
@@ -296,7 +295,7 @@ _CAMEL: Final = re.compile(r"[a-z][A-Z]")
 _CAMEL_TOKEN: Final = re.compile(r"(?<![A-Za-z])[A-Z]?[a-z]++(?:[A-Z][a-z]*+)++")
 _CAMEL_PART: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]")
 _MIN_CAMEL: Final = 3
-"""Letters of the parts on average."""
+"""The least mean length of the parts."""
 
 # Three or more lone letters with the same separator of one to three characters. Nothing may fail after the
 # repeated part, so the expression cannot back-track: quadratic behaviour starts with a check at the end.
@@ -324,7 +323,7 @@ _EMOJI: Final = (
 
 
 def _mark_ranges() -> str:
-    """Return the marks that belong to the letter before them, as the ranges of a character class."""
+    """Return the ranges of combining marks, for a character class."""
     codes = [code for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in {"Mn", "Mc"}]
     ranges: list[list[int]] = []
     for code in codes:
@@ -341,7 +340,7 @@ WORD: Final = re.compile(
 )
 
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]++(?:'(?:t|re|ve|ll|m|d)(?![a-z0-9]))?")
-"""The same for ASCII, three times as fast."""
+"""The same for ASCII, which is three times as fast."""
 
 _MARKUP_SIGN: Final = re.compile(r"[&<\[%*_~`|]")
 _ENTITIES: Final = replacing(

@@ -16,7 +16,7 @@ _FOR_EACH_STEP: Final = 0.18
 
 def profanity(cleaned: str) -> float:
     """
-    Return the score of a cleaned text: 0.58 for a mild term, 0.94 for one that is as severe as any.
+    Return the score of a cleaned text: 0.58 for a mild term, up to 0.94 for the most severe ones.
 
     Source:
         Surge AI's profanity list, in which people have judged each term from 1 to 3; see NOTICE.

@@ -14,18 +14,18 @@ from content_moderator.text.spacing import is_frequent, words_in
 MIN_LETTERS: Final = 4
 CACHED_WORDS: Final = 1 << 15
 MAX_CACHED_LETTERS: Final = 40
-"""Longer words are not remembered, or a few of them could fill the memory."""
+"""Longer words are not cached, because a few of them could fill the memory."""
 
 MIN_GLUED: Final = 6
 MAX_GLUED: Final = 40
 
 
 class _LongWordError(Exception):
-    """A word is too long to be remembered."""
+    """A word is too long to be cached."""
 
 
 class Repaired(NamedTuple):
-    """Words, and of how many words of the text they come: from *first* up to *behind*."""
+    """Repaired words, and the range of words of the text that they replace: from *first* up to *behind*."""
 
     words: tuple[str, ...]
     first: int
@@ -34,14 +34,13 @@ class Repaired(NamedTuple):
 
 class Repairs:
     """
-    Finds the words that others which are none were made of: split, starred, doubled, swapped or misspelt.
+    Finds known words that are split, starred, doubled, swapped or misspelt.
 
     Args:
-        words: What is to be found, in small letters; those of fewer than ``MIN_LETTERS`` are left alone.
-        misspelt: Whether usual misspellings and words written as one are undone too.
-        spellings: What other words stand for.
-        unstretched: Returns the word that one with letters three times in a row stands for; None to let it
-        stand.
+        words: The known words, in lower case; those with fewer than ``MIN_LETTERS`` are ignored.
+        misspelt: Whether common misspellings and joined words are repaired as well.
+        spellings: Further words and their replacements.
+        unstretched: Returns the plain form of a word with stretched letters; None to keep such words.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Repairs:
         self._read = lru_cache(maxsize=CACHED_WORDS)(self._read_usual)
 
     def words_of(self, words: list[str]) -> list[str]:
-        """Return the words that `places` finds, when nobody asks where they stand."""
+        """Return the repaired words, without their positions; see `places`."""
         try:
             odd = list(map(self._read, words))
         except _LongWordError:
@@ -88,7 +87,7 @@ class Repairs:
         return found
 
     def places(self, words: Sequence[str]) -> list[Repaired]:
-        """Return the words of a text, in order, with those repaired that are made of others."""
+        """Return the words of a text, in order and repaired."""
         found: list[Repaired] = []
         behind = -1
         for place, word in enumerate(words):
@@ -106,7 +105,7 @@ class Repairs:
         return found
 
     def starred(self, written: str) -> str | None:
-        """Return the word of which letters were starred out in *written*; None if there is none."""
+        """Return the word that *written* is with some letters starred out; None if there is none."""
         if _INITIALS.fullmatch(written):
             return None
         return self._starred.get(_STARS.sub("*", written))
@@ -123,7 +122,7 @@ class Repairs:
         return self._read(word) if len(word) <= MAX_CACHED_LETTERS else self._read_word(word)
 
     def _read_word(self, word: str) -> tuple[str, ...] | None:  # noqa: PLR0911  (one for each kind of repair)
-        """Return the words that *word* stands for, which may be itself; None if it is a usual one."""
+        """Return the words that *word* stands for, possibly itself; None if it is a usual word."""
         if word in self._spellings:
             return tuple(self._spellings[word].split())
         if not (word.isascii() and word.isalpha()) or word in self._words or in_dictionary(word):
@@ -153,7 +152,7 @@ class Repairs:
         return part in {"i", "a", "u"} or (len(part) > 1 and (part in self._words or is_frequent(part)))
 
     def _all_variants(self) -> dict[str, str]:
-        """Return words by their usual misspellings: letters swapped, left out, or that sound alike."""
+        """Return words by their common misspellings: letters swapped, missing, or with the same sound."""
         found: dict[str, str] = {}
         for word in sorted(self._words, key=len):
             for variant in _misspellings(word):
@@ -164,14 +163,14 @@ class Repairs:
 
 @cache
 def spellings() -> Mapping[str, str]:
-    """Return what abbreviations, and spellings that no rule finds, stand for."""
+    """Return the replacements of abbreviations and of spellings that no rule covers."""
     lines = files(__package__).joinpath("data/spellings.tsv").read_text(encoding="utf-8").splitlines()
     return dict(line.split("\t") for line in lines if not line.startswith("#"))
 
 
 @cache
 def harsh_words() -> frozenset[str]:
-    """Return the words that are found for the embedded model whatever was done to them."""
+    """Return the words that the embedded model finds in all disguises."""
     lines = files(__package__).joinpath("data/harsh_words.txt").read_text(encoding="ascii").splitlines()
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
@@ -180,10 +179,10 @@ _TWO: Final = 2
 _STRETCHED: Final = re.compile(r"([a-z])\1\1")
 _STARS: Final = re.compile("[*#%&^]")
 _INITIALS: Final = re.compile("[a-z]&[a-z]s?")
-"""Such as R&B."""
+"""Matches words such as R&B."""
 
 MAX_BEHIND_A_STAR: Final = 3
-"""Letters that one star stands for at most."""
+"""The largest number of letters that one star stands for."""
 
 _STARRED: Final = {
     "f***": "fuck",
@@ -193,12 +192,12 @@ _STARRED: Final = {
     "s*x": "sex",
     "a*s": "ass",
 }
-"""What is understood though one letter alone is shown."""
+"""Words that are understood even if only one letter is shown."""
 
 _COMPANIONS: Final = word_set(
     "you your yourself urself him her them me myself off up go ass eat shut damn hell"
 )
-"""Words that tell, beside a harsh one, that two words were written as one."""
+"""Words that show, next to a harsh word, that two words were joined."""
 
 _STRONG: Final = word_set("kill die hang hate dumb fat ugly stupid hurt suck sucks")
 
@@ -207,7 +206,7 @@ _ALIKE: Final = (
     ("y", "i"), ("u", "oo"), ("u", "v"), ("oo", "u"), ("er", "a"), ("ing", "in"), ("i", "ee"), ("i", "e"),
     ("ss", "zz"), ("ss", "s"),
 )  # fmt: skip
-"""Letters that are written for others."""
+"""Letters that replace others."""
 
 
 def _shape(word: str) -> str:
@@ -215,12 +214,12 @@ def _shape(word: str) -> str:
 
 
 def _is_distance(before: str, word: str) -> bool:
-    """Return whether "kms" is one, as in "12 kms"."""
+    """Return whether "kms" is a distance, as in "12 kms"."""
     return word == "kms" and (before.isdecimal() or before in {"few", "many", "km", "some", "of", "or", "in"})
 
 
 def _with_stars(word: str) -> Iterator[str]:
-    """Yield what is left of a word of which letters in a row are starred out, each or all by one star."""
+    """Yield the forms of a word with consecutive letters starred out, each by one star or all by one."""
     for begin in range(1, len(word)):
         for end in range(begin + 1, len(word) + 1):
             if end - begin <= len(word) - 2:

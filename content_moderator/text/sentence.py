@@ -1,4 +1,4 @@
-"""Finds the sentences of a text, and the parts that are judged by themselves."""
+"""Finds the sentences of a text, and the parts that are scored separately."""
 
 import re
 from collections.abc import Iterator
@@ -11,30 +11,30 @@ MAX_SENTENCE_CHARS: Final = 300
 MAX_PASSAGE_CHARS: Final = 160
 
 WINDOW_WORDS: Final = 7
-"""Words of a part of a long sentence."""
+"""The number of words in a window of a long sentence."""
 
 WINDOW_STEP: Final = 3
-"""Words after which the next such part begins."""
+"""The number of words after which the next window begins."""
 
 MIN_WORDS_TO_WINDOW: Final = 10
 
 MIN_WORDS_TO_DIVIDE: Final = 6
-"""Of a sentence whose clauses are looked at by themselves."""
+"""The least number of words of a sentence whose clauses are scored separately."""
 
 Kind = Literal["whole", "passage", "sentence"]
 
 
 class Part(NamedTuple):
     """
-    A part of a text that is looked at by itself.
+    A part of a text that is scored separately.
 
     Args:
-        words: As they are read.
-        kind: What it is; a part of a long sentence counts as one.
-        begin: First character of what was read.
-        end: The one behind the last.
-        first: Number of its first word among the words of these characters.
-        marked_up: Whether it is a further reading of the text, without mark-up.
+        words: The normalized words.
+        kind: The kind of part; a window of a long sentence counts as a sentence.
+        begin: First character of the part.
+        end: The position after the last character.
+        first: Index of the first word among the words of these characters.
+        marked_up: Whether it is the text without mark-up.
     """
 
     words: list[str]
@@ -47,10 +47,10 @@ class Part(NamedTuple):
 
 def sentences(text: str) -> list[tuple[int, int]]:
     """
-    Find the sentences of *text*.
+    Return the sentences of *text*.
 
-    A sentence ends at a full stop, exclamation or question mark that white space follows, or at a
-    line break; one without an end is cut at a space after ``MAX_SENTENCE_CHARS``.
+    A sentence ends at a full stop, exclamation mark or question mark before white space, or at a line break.
+    A sentence without an end is cut at a space after ``MAX_SENTENCE_CHARS``.
 
     Returns:
         Begin and end of each, in code points, without the white space between them.
@@ -60,15 +60,15 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 def parts_of(text: str, words: list[str]) -> list[Part]:
     """
-    Divide a cleaned text into what may hide in it.
+    Return the parts of a cleaned text in which a violation can be hidden.
 
-    Those are its sentences, runs of sentences, the windows of long sentences, and the text without mark-up.
+    These are its sentences, runs of sentences, windows of long sentences, and the text without mark-up.
 
     Args:
         text: A cleaned text.
-        words: Of the whole text.
+        words: The words of the whole text.
     Returns:
-        The parts, without the whole text and without what is the same as it.
+        The parts, without the whole text and parts that are equal to it.
     """
     found: list[Part] = []
     if further := without_markup(text):
@@ -96,7 +96,10 @@ def parts_of(text: str, words: list[str]) -> list[Part]:
 
 
 def _within(text: str, words: list[str], begin: int, end: int) -> Iterator[Part]:
-    """Yield the clauses of a sentence and the windows of a long one; of a short one what a greeting opens."""
+    """
+    Yield the clauses of a sentence, the windows of a long one, and the words after the greeting in a short
+    one.
+    """
     if len(words) < MIN_WORDS_TO_DIVIDE:
         if greeting := _GREETING.match(text, begin, end):
             yield Part(words_of(text[greeting.end() : end]), "sentence", greeting.end(), end)

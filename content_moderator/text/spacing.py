@@ -1,4 +1,4 @@
-"""Finds the words in a run of letters that had been spaced out: "w i l l f i n d" is "will find"."""
+"""Finds the words in a run of spaced letters: "w i l l f i n d" is "will find"."""
 
 import math
 import struct
@@ -10,21 +10,21 @@ from string import ascii_lowercase
 from typing import Final
 
 MAX_LETTERS: Final = 15
-"""Of the longest word that is looked for; makes the time linear in the letters."""
+"""The length of the longest word, which makes the time linear in the number of letters."""
 
 _LONE: Final = {"i": 3, "a": 3}
-"""The words of one letter, and how frequent they are."""
+"""The words of one letter, with their costs."""
 
 
 def words_in(letters: str, known: Container[str] = ()) -> str:
     """
-    Divide *letters* into the words that are most likely, by their frequency.
+    Split *letters* into the most likely words, by their frequencies.
 
     Args:
         letters: Lower-case, without spaces.
-        known: Further words, as good as the most frequent.
+        known: Further words, with the cost of the most frequent ones.
     Returns:
-        The same with spaces between the words; what is no known word stays in one piece.
+        The letters with spaces between the words; unknown parts stay in one piece.
     """
     begins = _begins(letters, known)
     found = []
@@ -36,24 +36,21 @@ def words_in(letters: str, known: Container[str] = ()) -> str:
 
 
 def is_frequent(word: str) -> bool:
-    """Return whether *word*, in lower case, is among the most frequent of English."""
+    """Return whether *word*, in lower case, is one of the most frequent English words."""
     return zlib.crc32(word.encode()) in _costs()
 
 
 def cost_of(word: str) -> float:
-    """
-    Return what *word*, in lower case, costs: less the more frequent it is; infinity if it is not
-    frequent.
-    """
+    """Return the cost of *word*, in lower case: lower for frequent words, infinity for words that are not."""
     return _costs().get(zlib.crc32(word.encode()), math.inf)
 
 
 def _begins(letters: str, known: Container[str]) -> list[int]:
     """
-    Find for each place in *letters* where the last word begins, if all before it is divided best.
+    Return for each position in *letters* the beginning of the last word in the best split up to there.
 
-    A word costs about the negative logarithm of its frequency, an unknown one more by each letter. A text
-    of a megabyte may have half a million letters, so a checksum goes on from that of the letters before.
+    The cost of a word is about the negative logarithm of its frequency; that of an unknown word grows with
+    its length. A text of a megabyte can have half a million letters, so checksums are computed incrementally.
     """
     costs, checksum_of, more_known = _costs(), zlib.crc32, known != ()
     codes = [letter.encode() for letter in letters]
@@ -77,12 +74,12 @@ def _begins(letters: str, known: Container[str]) -> list[int]:
 
 _KNOWN: Final = math.log(10)
 _UNKNOWN: Final = [10 + 2.5 * letters for letters in range(1, MAX_LETTERS + 1)]
-"""Costs of a word that is none, by its letters."""
+"""The costs of unknown words, by length."""
 
 
 @cache
 def _costs() -> dict[int, float]:
-    """Read the most frequent words as their CRC-32, and what each costs; see model_building/words.py."""
+    """Return the costs of the most frequent words by CRC-32; see model_building/words.py."""
     data = files(__package__).joinpath("data/words.bin").read_bytes()
     ranks = {checksum: rank for rank, (checksum,) in enumerate(struct.iter_unpack("<I", data))}
     for letter in ascii_lowercase:

@@ -1,4 +1,4 @@
-"""Matches listed words whose letters are stretched."""
+"""Finds listed words with stretched letters."""
 
 import itertools
 from collections.abc import Iterable

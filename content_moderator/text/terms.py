@@ -1,4 +1,4 @@
-"""Terms that a community does not want, or does not mind, however they are written."""
+"""Finds the listed terms of a policy in a text, in any spelling."""
 
 import bisect
 import re
@@ -21,11 +21,11 @@ _MASK: Final = " "
 
 class Match(NamedTuple):
     """
-    A term that stands in a text.
+    A listed term that was found in a text.
 
     Args:
-        term: As it is listed.
-        action: What follows.
+        term: The term as it is listed.
+        action: The action of the list.
     """
 
     term: str
@@ -35,13 +35,13 @@ class Match(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ScreenedText:
     """
-    A cleaned text as one policy reads it.
+    A cleaned text, screened for the listed terms of one policy.
 
     Args:
-        text: What the classifier is to see: allowed terms are blanked, so that every place stays the same.
-        matches: The terms for review and for block, each once, in the order of the text.
+        text: The text for the classifier: allowed terms are blanked, and positions stay the same.
+        matches: The terms for review and block, each once, in the order of the text.
         masked: Whether anything is blanked.
-        exempt: Whether nothing but allowed terms is there: the classifier sees them, and no score counts.
+        exempt: Whether the text has only allowed terms: then the classifier gets them, and no score counts.
     """
 
     text: str
@@ -51,7 +51,7 @@ class ScreenedText:
 
 
 class _Found(NamedTuple):
-    """A match, and the first and the last of the words that it covers."""
+    """A match, and the indexes of its first and last word."""
 
     match: Match
     first: int
@@ -86,7 +86,7 @@ class Terms:
         self.listed = {action: tuple(listed.get(action, ())) for action in Action}
         words = {word for pattern in known for word in pattern.split()}
         self._normalizer = WordNormalizer(words, unstretch=False)
-        # Both ways: "kkk" is a term, and in "freeee" is one.
+        # Both forms are searched: "kkk" is a term itself, and "freeee" contains the term "free".
         self._unstretching = WordNormalizer(words)
         self._automaton: Any = ahocorasick.Automaton()
         for pattern, match in known.items():
@@ -97,7 +97,7 @@ class Terms:
             self._automaton.make_automaton()
 
     def read(self, text: str) -> ScreenedText:
-        """Read a cleaned text."""
+        """Screen a cleaned text."""
         if not self.count:
             return ScreenedText(text)
         matches, allowed = self._matches(text)
@@ -111,7 +111,7 @@ class Terms:
         return ScreenedText(text, tuple(matches), masked=True, exempt=True)
 
     def _matches(self, text: str) -> tuple[dict[Match, None], list[_Found]]:
-        """Return the terms for review and for block, in order, and the allowed ones."""
+        """Return the terms for review and block, in order, and the allowed ones."""
         found = sorted(self._find(text), key=lambda each: each.last)
         allowed = [each for each in found if each.match.action is Action.ALLOW]
         reach = _reach(allowed)
@@ -136,7 +136,7 @@ class Terms:
             yield _Found(match, first, first + pattern.strip().count(" "))
 
     def _without(self, text: str, found: Iterable[_Found]) -> str:
-        """Blank the words that were found."""
+        """Return the text with the words that were found blanked."""
         spans = self._unstretching.spans(text)
         characters = list(text)
         for each in found:
@@ -146,7 +146,10 @@ class Terms:
 
 
 def _reach(found: Iterable[_Found]) -> Callable[[int], int]:
-    """Return for a word how far those reach that begin there or before: what ends no later is inside one."""
+    """
+    Return a function for the last word of all matches that begin at a word or before; a match that ends there
+    or earlier is inside one of them.
+    """
     firsts: list[int] = []
     lasts: list[int] = []
     for each in sorted(found, key=lambda each: each.first):
@@ -157,13 +160,13 @@ def _reach(found: Iterable[_Found]) -> Callable[[int], int]:
 
 def term_lines(path: str | None, key: str) -> list[str]:
     """
-    Read a file of terms, one a line; blank lines and those that begin with # are none.
+    Read a file of terms, one per line; blank lines and lines that begin with # are ignored.
 
     Args:
-        path: Of the file; None for no terms.
-        key: Of the setting, for errors.
+        path: The file; None for no terms.
+        key: The setting with the path, for errors.
     Raises:
-        ConfigurationError: It cannot be read, or has lines that are no terms; it names all of them.
+        ConfigurationError: The file cannot be read or has invalid lines; the message names all of them.
     """
     if path is None:
         return []
@@ -191,10 +194,10 @@ def term_lines(path: str | None, key: str) -> list[str]:
 
 def pattern_of(term: str) -> str:
     """
-    Return what is looked for among the words of a text, which stand between single spaces.
+    Return the pattern of a term, to search in the words of a text with single spaces.
 
     Raises:
-        ValueError: The term has no word, or asks for what terms cannot do.
+        ValueError: The term has no word, or uses a syntax that terms do not have.
     """
     written = unicodedata.normalize("NFC", term.strip())
     if _EXPRESSION.search(written):
@@ -214,7 +217,7 @@ def pattern_of(term: str) -> str:
 
 @cache
 def _term_normalizer() -> WordNormalizer:
-    """Return the normalizer of terms themselves: what is listed is meant as it is written."""
+    """Return the normalizer for terms, which are used as they are written."""
     return WordNormalizer((), unstretch=False)
 
 

@@ -1,1 +1,1 @@
-"""The HTTP edge: the only folder, with `app`, that imports Flask."""
+"""The web layer. Only this folder and `app` import Flask."""

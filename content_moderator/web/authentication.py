@@ -1,4 +1,4 @@
-"""Authenticates and limits each request that is not for everybody, before anything else looks at it."""
+"""Authenticates and rate-limits each request to an endpoint that is not public, before it is processed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -22,21 +22,21 @@ PUBLIC: Final = frozenset(
         "pages.static",
     }
 )
-"""The endpoints that need no key: they judge no text, and tell nothing about any caller."""
+"""The public endpoints: they judge no text and reveal nothing about callers."""
 
 SCOPES: Final[Mapping[str, Scope]] = {"operations.scrape": "metrics", "policies.all_policies": "admin"}
-"""The scope that an endpoint needs, where it is not ``classify``."""
+"""The scopes of endpoints that need another scope than ``classify``."""
 
 
 class Authentication:
     """
-    Decides once for each request whether it may be answered, and leaves the decision in its record.
+    Decides once for each request whether it may be answered, and stores the decision in its record.
 
-    A refused request goes on to Flask, where all errors are answered: see `install_refusals`.
+    Refused requests are passed on to Flask, which answers all errors: see `install_refusals`.
 
     Args:
         application: Answers the requests.
-        access: Decides.
+        access: Decides about requests.
     """
 
     def __init__(self, application: Application, access: AccessControl) -> None:
@@ -52,7 +52,7 @@ class Authentication:
 
 
 def install_refusals(app: Flask) -> None:
-    """Have *app* answer each request that was refused, and answer none that was not decided about."""
+    """Make *app* answer refused requests with their error, and refuse requests without a decision."""
 
     def refuse() -> None:
         admission = current_record().admission
@@ -65,5 +65,5 @@ def install_refusals(app: Flask) -> None:
 
 
 def _needs_admission(endpoint: str | None, method: str) -> bool:
-    """Return whether not everybody may ask: unknown paths and OPTIONS are answered to everybody."""
+    """Return whether a request needs a decision; unknown paths and OPTIONS do not."""
     return endpoint is not None and endpoint not in PUBLIC and method != "OPTIONS"

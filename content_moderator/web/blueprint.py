@@ -24,31 +24,34 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 
 ANSWERABLE: Final = (400, 401, 403, 413, 415, 422, 429, 500, 502, 503, 504)
-"""The statuses of what can go wrong where texts are judged."""
+"""The statuses of the errors of endpoints that judge texts."""
 
 STRICT_ENDPOINTS: Final = frozenset({"classify.classify"})
-"""Where half an emoji is an error; elsewhere it must neither fail other texts nor get past a guardrail."""
+"""
+The endpoint where a lone surrogate is an error. On others it must neither fail other texts nor get past a
+guardrail.
+"""
 
 
 class StrictJsonProvider(JSONProvider):
-    """Flask's JSON by orjson: fast, and an error for NaN in either direction."""
+    """JSON for Flask by orjson, which is fast and refuses NaN in both directions."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
-        """Write *obj* as JSON text."""
+        """Return *obj* as JSON."""
         return orjson.dumps(obj).decode()
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """Read one JSON value."""
+        """Return the value of a JSON text."""
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        """Answer with the arguments as JSON."""
+        """Return a response with the arguments as JSON."""
         body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=orjson.OPT_APPEND_NEWLINE)
         return Response(body, mimetype="application/json")
 
 
 class StrictParser(FlaskParser):
-    """webargs, reading JSON bodies by our own reader."""
+    """webargs with our own reader of JSON bodies."""
 
     def load_json(self, req: Request, schema: Any) -> Any:
         """Return the body that the fast path has parsed, or read it strictly."""
@@ -67,7 +70,7 @@ class StrictBlueprint(Blueprint):
     A blueprint whose arguments go through `StrictParser`.
 
     Args:
-        rules: What the description says of whole schemas, by their names.
+        rules: Additions to the description of schemas, by schema name.
     """
 
     ARGUMENTS_PARSER = StrictParser()
@@ -79,26 +82,26 @@ class StrictBlueprint(Blueprint):
         self.rules = rules or {}
 
     def failures(self, *statuses: int, error_format: ErrorFormat = PROBLEM) -> Callable[[_View], _View]:
-        """Document that a view may answer with failures of *statuses*, as they are before translation."""
+        """Document that a view can answer with errors of *statuses*, before translation."""
 
         def decorate(view: _View) -> _View:
             documented = view
             for response in _documented(statuses, error_format):
                 documented = self.alt_response(**response)(documented)
-            # Without the wrappers, which do nothing but carry this.
+            # Without flask-smorest's wrapper, which would only carry the documentation.
             view._apidoc = documented._apidoc  # type: ignore[attr-defined]  # noqa: SLF001
             return view
 
         return decorate
 
     def _prepare_arguments_doc(self, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
-        """Leave the failures to `failures`."""
+        """Do not document 422 here; see `failures`."""
         doc_info.get("arguments", {}).pop("responses", None)
         return super()._prepare_arguments_doc(doc, doc_info, **kwargs)
 
 
 def _documented(statuses: Sequence[int], error_format: ErrorFormat) -> Iterator[dict[str, Any]]:
-    """Describe each status, with an example for each code."""
+    """Return the description of each status, with an example for each code."""
     examples: dict[int, dict[str, Any]] = {}
     for failure in EXAMPLES:
         if failure.status in statuses:
@@ -114,25 +117,25 @@ def _documented(statuses: Sequence[int], error_format: ErrorFormat) -> Iterator[
         }
     yield {
         "status_code": "default",
-        "description": "Anything else, as 500 for a mistake of the service.",
+        "description": "Other errors, such as 500 for an error of the service.",
         "schema": error_format.schema,
         "content_type": error_format.media_type,
     }
 
 
 class ProblemApi(Api):
-    """An API whose every error is an RFC 9457 problem document."""
+    """An API whose errors are problem documents (RFC 9457)."""
 
-    # Each blueprint documents its own: see `StrictBlueprint.failures`.
+    # Each blueprint documents its own errors: see `StrictBlueprint.failures`.
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """Answer Werkzeug's and webargs' errors in our one shape."""
+        """Answer errors of Werkzeug and webargs in the error format of the path."""
         return answer_http_exception(error)
 
 
 FRAMEWORK_SCHEMAS: Final = ("Error", "PaginationMetadata")
-"""What flask-smorest describes for its own errors and pages, which are not used here."""
+"""Descriptions of flask-smorest's own errors and pages, which are not used here."""
 
 OPENAPI: Final = {
     "API_TITLE": "content_moderator",
@@ -140,7 +143,7 @@ OPENAPI: Final = {
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "API_SPEC_OPTIONS": {
-        "servers": [{"url": "/", "description": "Where this description was read."}],
+        "servers": [{"url": "/", "description": "The server that sent this description."}],
         "info": {
             "description": "How much a text contains of hate, violence, harassment, self-harm and "
             "sexual content, and what to do about it.",
@@ -160,11 +163,11 @@ SECURITY_SCHEMES: Final[Mapping[str, Mapping[str, dict[str, str]]]] = {
     "jwt": {"bearer": _TOKEN},
     "any": {"bearer": _BEARER, "header": _KEY},
 }
-"""How a key or a token is shown, by ``auth.mode``; either will do."""
+"""The security schemes for each ``auth.mode``; one of them is enough."""
 
 
 def install_api(app: Flask, settings: Settings, *blueprints: StrictBlueprint) -> None:
-    """Register *blueprints* with *app*, documented in /openapi.json."""
+    """Register *blueprints* with *app*, and document them in /openapi.json."""
     app.json = StrictJsonProvider(app)
     app.config.update(OPENAPI)
     api = ProblemApi(app)

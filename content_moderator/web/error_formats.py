@@ -1,5 +1,5 @@
 """
-How errors are written: the format of our own API, RFC 9457, and what every format is made of.
+The error format of our own API, RFC 9457, and the parts of all error formats.
 
 The APIs of other services have error formats of their own, in ``web/compat/``, so that client libraries
 raise the exceptions that they always raised. The stable code is the same in all formats.
@@ -25,15 +25,15 @@ PROBLEM_JSON: Final = "application/problem+json"
 @dataclass(frozen=True, slots=True)
 class Failure:
     """
-    What went wrong, before it is written.
+    An error that is answered, before it is written in an error format.
 
     Args:
         status: HTTP status code; another error format may translate it.
-        code: Stable word.
+        code: Stable code.
         detail: A sentence for people.
-        fields: What is wrong where.
-        retry_after_seconds: When it is worth asking again; None if that would not help.
-        more: How many more fields are wrong than *fields* says.
+        fields: The problems of fields.
+        retry_after_seconds: Time until a retry makes sense; None if a retry does not help.
+        more: The number of further problems that are not in *fields*.
     """
 
     status: int
@@ -45,7 +45,7 @@ class Failure:
 
     @property
     def sentence(self) -> str:
-        """What is wrong, in one line."""
+        """The error in one line."""
         said = [f"{field_path(each)}: {each.detail}" for each in self.fields]
         if self.more:
             said.append(f"And {self.more} more.")
@@ -55,7 +55,9 @@ class Failure:
 class FieldErrorSchema(Schema):
     """One thing that is wrong in a request."""
 
-    detail = fields.String(metadata={"description": "What is wrong; limits are named, values never echoed."})
+    detail = fields.String(
+        metadata={"description": "The problem. Limits are named, values are never repeated."}
+    )
     pointer = fields.String(metadata={"description": "JSON pointer into the body, as a URI fragment."})
     parameter = fields.String(metadata={"description": "Name of the query parameter."})
 
@@ -64,24 +66,26 @@ class ProblemSchema(Schema):
     """An error, after RFC 9457."""
 
     type = fields.String(required=True, metadata={"description": "Always about:blank; switch on code."})
-    title = fields.String(required=True, metadata={"description": "The status in words."})
+    title = fields.String(required=True, metadata={"description": "The name of the status."})
     status = fields.Integer(required=True, metadata={"description": "HTTP status code."})
-    code = fields.String(required=True, metadata={"description": "Stable word for this kind of error."})
+    code = fields.String(required=True, metadata={"description": "The stable code of this kind of error."})
     detail = fields.String(required=True, metadata={"description": "A sentence for people."})
     request_id = fields.String(
         required=True, metadata={"description": "Also in the X-Request-ID header and the log."}
     )
     errors = fields.List(fields.Nested(FieldErrorSchema))
-    errors_left_out = fields.Integer(metadata={"description": "How many more there are than errors says."})
+    errors_left_out = fields.Integer(
+        metadata={"description": "The number of further errors that are not in errors."}
+    )
 
 
 TITLES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
-"""The words of RFC 9110, which Python has from 3.13 on."""
+"""The titles of RFC 9110, which Python has from 3.13 on."""
 
 
 def problem(failure: Failure, request_id: str) -> dict[str, Any]:
     """
-    Make a problem document.
+    Return a problem document.
 
     Source:
         RFC 9457, "Problem Details for HTTP APIs" (2023).
@@ -107,14 +111,14 @@ def problem(failure: Failure, request_id: str) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
     """
-    How the errors of some paths are written.
+    The format of the errors of some paths.
 
     Args:
-        encode: Makes the body of a failure in the request of an id.
-        schema: Describes that body.
-        media_type: Of that body.
-        statuses: Where it has another status than ours.
-        headers: More headers of a failure.
+        encode: Returns the body for a failure and a request id.
+        schema: The schema of the body.
+        media_type: The media type of the body.
+        statuses: Statuses that are translated.
+        headers: Returns additional headers for a failure.
     """
 
     encode: Callable[[Failure, str], Mapping[str, Any]]
@@ -124,15 +128,15 @@ class ErrorFormat:
     headers: Callable[[Failure], Mapping[str, str]] = lambda _: {}
 
     def example(self, failure: Failure) -> Mapping[str, Any]:
-        """Return the body as it would be."""
+        """Return an example body."""
         return self.encode(replace(failure, status=self.status_of(failure)), REQUEST_ID)
 
     def status_of(self, failure: Failure) -> int:
-        """Translate the status."""
+        """Return the translated status."""
         return self.statuses.get(failure.status, failure.status)
 
     def write(self, failure: Failure, request_id: str) -> Response:
-        """Write the answer to a request that failed."""
+        """Return the response for a failure."""
         failure = replace(failure, status=self.status_of(failure))
         body = orjson.dumps(self.encode(failure, request_id), option=orjson.OPT_APPEND_NEWLINE)
         return Response(body, failure.status, self.headers(failure), mimetype=self.media_type)
@@ -143,7 +147,7 @@ PROBLEM: Final = ErrorFormat(problem, ProblemSchema, PROBLEM_JSON)
 
 
 def field_path(error: FieldError) -> str:
-    """Name a field as people write it: ``input[2]``, ``comment.text``."""
+    """Return the path of a field as people write it: ``input[2]``, ``comment.text``."""
     if error.pointer is None:
         return error.parameter or "query"
     path = _NUMBER.sub(r"[\1]", error.pointer.removeprefix("#")).replace("/", ".").lstrip(".")

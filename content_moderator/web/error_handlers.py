@@ -1,4 +1,4 @@
-"""Turns every error into a `Failure`, written in the error format of its path."""
+"""Answers every error as a `Failure`, in the error format of its path."""
 
 import math
 import re
@@ -29,10 +29,10 @@ from content_moderator.web.error_formats import PROBLEM, ErrorFormat, Failure
 from content_moderator.web.request_record import record_of
 
 CHALLENGE: Final = 'Bearer realm="content_moderator"'
-"""What a 401 asks for, and a 403, after RFC 6750."""
+"""The ``WWW-Authenticate`` header of 401 and 403 responses, by RFC 6750."""
 
 MAX_FIELDS: Final = 20
-"""Errors that one answer tells."""
+"""The largest number of field errors in one response."""
 
 INTERNAL_DETAIL: Final = "The service made a mistake; the log has the request id."
 
@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 
 
 def install_error_handlers(app: Flask) -> None:
-    """Answer our own errors and everything unforeseen; the API answers Werkzeug's."""
+    """Handle our own errors and unexpected exceptions; the API handles those of Werkzeug."""
     app.register_error_handler(AnswerableError, answer_error)
     app.register_error_handler(Exception, answer_unforeseen)
 
@@ -56,7 +56,7 @@ def answer_error(error: AnswerableError) -> Response:
 
 
 def log_failure(error: ClassifierError, texts: int = 1) -> None:
-    """Say in the log why texts could not be scored; callers are told less."""
+    """Log why texts could not be scored; callers are told less."""
     _log.warning("classifier_failed", code=error.code, reason=str(error), cause=_cause(error), texts=texts)
 
 
@@ -76,16 +76,15 @@ def answer_http_exception(error: HTTPException) -> Response:
 
 def answer_unforeseen(error: Exception) -> Response:
     """
-    Answer a mistake of our own with a bare 500.
+    Answer an unexpected exception with a 500 without details.
 
-    The log gets the exception's type and where it happened, not its message: messages quote values,
-    and the value may be the text.
+    The type and location of the exception are logged, but not its message, which can quote the text.
     """
     return internal_error(error, request.environ)
 
 
 def internal_error(error: Exception, environ: Mapping[str, Any]) -> Response:
-    """Answer a mistake of our own, in Flask or outside of it; see `answer_unforeseen`."""
+    """Return the response for an unexpected exception, in Flask or outside of it; see `answer_unforeseen`."""
     frames = traceback.extract_tb(error.__traceback__)
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     _log.error("internal_error", exception=type(error).__name__, where=where)
@@ -93,21 +92,21 @@ def internal_error(error: Exception, environ: Mapping[str, Any]) -> Response:
 
 
 def answer(failure: Failure) -> Response:
-    """Answer the request that Flask answers at the moment with a failure."""
+    """Return the response with a failure for the current request of Flask."""
     return _write(failure, request.environ)
 
 
 ERROR_FORMATS: Final = {"/v1/": OPENAI_ERRORS, "/v1alpha1/": PERSPECTIVE_ERRORS}
-"""By the beginning of the path; all other paths have the error format of our own API."""
+"""The error formats by beginning of the path; all other paths have that of our own API."""
 
 
 def error_format_of(path: str) -> ErrorFormat:
-    """Choose the error format by the path, so that unknown routes below it have it too."""
+    """Return the error format of a path. Unknown routes have one as well."""
     return next((each for prefix, each in ERROR_FORMATS.items() if path.startswith(prefix)), PROBLEM)
 
 
 def _write(failure: Failure, environ: Mapping[str, Any]) -> Response:
-    """Count a failure and write it as the clients of its path expect."""
+    """Count a failure and return the response in the error format of its path."""
     metrics.ERRORS.labels(failure.code).inc()
     record = record_of(environ)
     record.error_code = failure.code
@@ -136,7 +135,7 @@ def _field_errors(messages: Mapping[str, Any]) -> Iterator[FieldError]:
 
 
 def _name(key: object) -> str:
-    """A key is named only if it looks like a name: it is the caller's, and may be anything."""
+    """Return a key if it looks like a name: keys of callers can be anything."""
     return str(key) if _PLAIN_NAME.fullmatch(str(key)) else "?"
 
 
@@ -167,4 +166,4 @@ _HTTP_DETAILS: Final = {
 }
 
 EXAMPLES: Final = tuple(_examples())
-"""One failure for each code, for the API's description."""
+"""One failure for each code, as examples in the API's description."""

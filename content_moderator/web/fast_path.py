@@ -1,10 +1,10 @@
 """
-Answers from the cache before Flask is asked.
+Answers cached texts in front of Flask.
 
-An identical text is found in a microsecond; routing, validating and serialising around it take two hundred.
-So the plainest of requests are looked at here: a POST to /classify with a short JSON body that holds a text
-and nothing else. If its answer is in the cache it is sent as it was sent before. Any other request goes on to
-Flask together with what was parsed and screened here. What is answered here is what Flask would answer.
+Finding an identical text takes a microsecond; routing, validation and serialisation take two hundred. So the
+simplest requests are handled here: a POST to /classify with a short JSON body that has only a text. If the
+answer is in the cache, the rendered response is sent again. All other requests are passed on to Flask, with
+the parsed body and the screened text. Responses are the same as those of Flask.
 """
 
 import io
@@ -33,10 +33,10 @@ from content_moderator.web.state import Moderators
 ENDPOINT: Final = "classify.classify"
 
 MAX_BYTES: Final = 16_384
-"""Longer bodies are not looked at: hashing them takes as long as what is saved."""
+"""Longer bodies are passed on, because hashing them takes as long as Flask."""
 
 _RESPONSE_BYTES: Final = 300
-"""What a rendered response takes besides its body."""
+"""The memory of a rendered response besides its body, in bytes."""
 
 _UNUSUAL: Final = (
     "HTTP_CACHE_CONTROL",
@@ -57,13 +57,13 @@ _log = structlog.get_logger(__name__)
 
 class RenderedResponse(NamedTuple):
     """
-    An answer that has been sent, as it is kept with its cache entry.
+    A response that has been sent, which is stored with the cache entry.
 
     Args:
-        body: Its JSON up to the id of the request.
-        decision: What was decided.
-        counts: What to call each time that it is sent.
-        moderator: Who decided.
+        body: The JSON up to the id of the request.
+        decision: The decision.
+        counts: Functions to call each time that it is sent.
+        moderator: The moderator that decided.
     """
 
     body: bytes
@@ -77,10 +77,10 @@ class FastPath:
     The middleware in front of Flask that answers identical texts from the cache.
 
     Args:
-        application: Flask.
-        moderators: Screen and judge texts.
+        application: The Flask application.
+        moderators: The moderators of all tenants.
         caches: The answer caches.
-        max_text_chars: Longer texts are left to Flask, which refuses them.
+        max_text_chars: Longer texts are passed on to Flask, which refuses them.
         audit: Records every decision; None if nothing is recorded.
     """
 
@@ -111,7 +111,7 @@ class FastPath:
         return self._application(environ, start_response)
 
     def _look_up(self, environ: _Environ, record: RequestRecord) -> bytes | None:
-        """Return the body of the answer if it is in the cache, else leave what was parsed in the record."""
+        """Return the response body if the answer is cached; otherwise store the parsed body in the record."""
         length = int(environ["CONTENT_LENGTH"])
         sent = _read(environ["wsgi.input"], length)
         text = self._parse(sent, record) if len(sent) == length else None
@@ -125,7 +125,7 @@ class FastPath:
         entry = cache.entry(screened.text)
         response = None if entry is None else _rendered(moderator, cache, screened, entry)
         if entry is None or response is None:
-            # Not counted as a miss: the look-up of `Caching` is, which comes later and may find it after all.
+            # Not counted as a miss: the later look-up of `Caching` is counted, and may find the text.
             record.screened = screened
             return None
         lookup.end("hit")
@@ -139,7 +139,7 @@ class FastPath:
         return b'%b,"request_id":"%b"}\n' % (response.body, record.request_id.encode())
 
     def _parse(self, body: bytes, record: RequestRecord) -> str | None:
-        """Return the text of a body that holds nothing else, and leave the parsed body in the record."""
+        """Return the text of a body that has nothing else, and store the parsed body in the record."""
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -156,9 +156,9 @@ class FastPath:
 def _rendered(
     moderator: Moderator, cache: AnswerCache, screened: ScreenedText, entry: Entry
 ) -> RenderedResponse | None:
-    """Return the response that has been sent, or render it; None if the policy refuses to answer."""
+    """Return the stored response, or render it; None if the policy refuses to answer."""
     response = entry.response
-    # Tenants share entries and differ in their policies.
+    # Tenants share entries, but have different policies.
     if isinstance(response, RenderedResponse) and response.moderator is moderator and not screened.masked:
         return response
     verdict = moderator.policy.judge(cache.answer(entry), screened)
@@ -167,13 +167,13 @@ def _rendered(
     body = orjson.dumps(_SCHEMA.dump(verdict.as_dict()))
     response = RenderedResponse(body[:-1], verdict.decision.value, counts_of(verdict), moderator)
     if not screened.masked:
-        # Texts that differ only in allowed terms, which are blanked, share an entry.
+        # Allowed terms are blanked, so texts that only differ in them share an entry.
         cache.attach(screened.text, entry, response, len(response.body) + _RESPONSE_BYTES)
     return response
 
 
 def _is_plain(environ: _Environ, record: RequestRecord) -> bool:
-    """Return whether a request may be answered here: an admitted POST of a short, uncompressed JSON body."""
+    """Return whether a request can be answered here: an admitted POST of a short, uncompressed JSON body."""
     length = environ.get("CONTENT_LENGTH", "")
     return (
         record.endpoint == ENDPOINT
@@ -187,7 +187,7 @@ def _is_plain(environ: _Environ, record: RequestRecord) -> bool:
 
 
 def _read(stream: Any, wanted: int) -> bytes:
-    """Read the body; one that breaks off is shorter than *wanted*, and is left to Flask, which refuses it."""
+    """Read the body. If it is shorter than *wanted*, Flask refuses it."""
     try:
         return b"".join(pieces(stream, wanted))
     except Exception as error:  # noqa: BLE001  (each server has its own for a connection that broke)

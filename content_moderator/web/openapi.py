@@ -1,4 +1,4 @@
-"""Completes the OpenAPI description with limits, and with rules between fields."""
+"""Adds limits and rules between fields to the OpenAPI description."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final
@@ -7,24 +7,24 @@ from content_moderator.config.settings import HttpSettings
 from content_moderator.web.request_body import MAX_ITEMS
 
 ALTERNATIVES: Final = "x-alternatives"
-"""In a rule: of these members an object has exactly one. Each becomes a typed schema of its own."""
+"""In a rule: an object has exactly one of these members. Each becomes a separate schema."""
 
 LIMIT: Final = "x-limit"
-"""Marks a part of a schema that a setting limits; its value is the setting's name."""
+"""Marks a part of a schema with the name of the setting that limits it."""
 
-# What str.strip() takes for white space, in full: each kind of regular expression has a \s of its own.
+# All characters that str.strip() removes; \s differs between kinds of regular expressions.
 _NOT_BLANK: Final = (
     r"[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 )
 
 TEXT: Final = {"minLength": 1, "pattern": _NOT_BLANK, LIMIT: "max_text_chars"}
-"""A text: not blank, and no longer than is set."""
+"""A text that is not blank and not too long."""
 
 TEXTS: Final = {"minItems": 1, LIMIT: "max_batch_texts"}
-"""A list of texts: not empty, and no longer than is set."""
+"""A list of texts that is not empty and not too long."""
 
 FOREIGN_TEXT: Final = {"minLength": 1, LIMIT: "max_foreign_chars"}
-"""A text in a protocol of others, where white space is one too."""
+"""A text in a compatible API, where white space is valid."""
 
 FOREIGN_TEXTS: Final = {"minItems": 1, "maxItems": MAX_ITEMS}
 """A list of such texts."""
@@ -39,8 +39,8 @@ def refine(
     Complete the described schemas.
 
     Args:
-        schemas: By name, as JSON Schema; changed in place.
-        rules: What is to be added, by the name of the schema.
+        schemas: JSON Schemas by name; changed in place.
+        rules: Additions by schema name.
         settings: The limits.
     """
     for name, rule in rules.items():
@@ -58,7 +58,7 @@ def refine(
 
 
 def _divide(schemas: MutableMapping[str, Any], name: str, members: Sequence[str]) -> None:
-    """Describe an object with exactly one of some members by one schema for each of them."""
+    """Replace a schema with alternative members by one schema for each of them."""
     whole = schemas[name]
     for member in members:
         others = set(members) - {member}

@@ -1,4 +1,4 @@
-"""The headers that say what is left of a caller's rate limits."""
+"""The headers with the remaining quota of the caller's rate limits."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,12 +12,12 @@ RATE_LIMIT_HEADERS: Final = (
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",
 )
-"""The names of all of them."""
+"""The names of all rate-limit headers."""
 
 
 def rate_limit_headers(limit_statuses: Sequence[LimitStatus]) -> Sequence[tuple[str, str]]:
     """
-    Write what is left: every limit by the standard to be, the tightest as OpenAI's clients know it.
+    Return the rate-limit headers: all limits by the IETF draft, the tightest one in OpenAI's format.
 
     Source:
         draft-ietf-httpapi-ratelimit-headers-10; https://platform.openai.com/docs/guides/rate-limits

@@ -1,9 +1,9 @@
 """
 Reads request bodies and JSON strictly.
 
-Werkzeug under gunicorn cuts a chunked body at its limit and takes a short one as complete, both in
-silence; the standard library's JSON takes NaN, UTF-16 and lone surrogates and fails on deep nesting
-with an error of its own. Here each of these is a clear 4xx, and nothing is read past the limit.
+With gunicorn, Werkzeug silently truncates a chunked body at its limit and accepts an incomplete body. The
+standard library's JSON accepts NaN, UTF-16 and lone surrogates, and fails on deep nesting with a
+RecursionError. Here each of these is a clear 4xx, and nothing is read beyond the limit.
 """
 
 import collections
@@ -30,12 +30,12 @@ from content_moderator.domain.errors import (
 
 MAX_DISCARDED_BYTES: Final = 8 * 1024 * 1024
 """
-Bytes of a body over the limit that are read and dropped, so that its sender sees the 413 and can go
-on with the connection: gunicorn drains 64 KiB and then closes in the middle of a promised keep-alive.
+The number of bytes beyond the limit that are read and dropped, so that the client sees the 413 and can reuse
+the connection. gunicorn drains 64 KiB and then closes the connection, although it has announced to keep it.
 """
 
 MAX_GZIP_MEMBERS: Final = 1024
-"""Of a body; each costs some microseconds, even if it is empty."""
+"""The largest number of gzip members; each costs some microseconds, even if it is empty."""
 
 _READ_BYTES: Final = 64 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -46,18 +46,23 @@ class _Stream(Protocol):
 
 
 MAX_MEMBERS: Final = 64
-"""Of an object: none of ours has a third of it, and each that is not known becomes an error."""
+"""
+The largest number of members of an object: three times what any request needs. Each unknown one becomes an
+error.
+"""
 
 MAX_ITEMS: Final = 2048
-"""Of a list; where fewer are allowed the schema says so."""
+"""The largest number of items of a list; schemas can allow fewer."""
 
 MAX_DEPTH: Final = 8
-"""Of objects and lists in each other."""
+"""The largest depth of nesting."""
 
 MAX_VALUES: Final = 20_000
-"""Of the whole, three times what the longest list of texts makes; more are refused before they are made."""
+"""
+The largest number of values: three times that of the longest list of texts. More are refused before parsing.
+"""
 
-# The end of a string is optional: a body that breaks off must not be searched again from each quotation mark.
+# The end of a string is optional, so that an incomplete body is not searched again from each quotation mark.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 _ESCAPE: Final = re.compile(
@@ -68,18 +73,18 @@ _ESCAPE: Final = re.compile(
 
 def read_json(environ: Mapping[str, Any], *, limit_bytes: int, mend_surrogates: bool = False) -> Any:
     """
-    Read the body as one JSON value; no body at all counts as an empty object.
+    Read the body as one JSON value; a missing body counts as an empty object.
 
     Args:
         environ: The WSGI environment.
-        limit_bytes: Most bytes that the body may have, as sent and after decompression.
-        mend_surrogates: Whether half of a character beyond U+FFFF, as is left where texts are cut, becomes
-            U+FFFD; else the body is not JSON.
+        limit_bytes: Largest size of the body, as sent and after decompression.
+        mend_surrogates: Whether lone surrogates, which remain where texts are cut, are replaced by U+FFFD.
+            Otherwise they make the body invalid.
     Returns:
         The value.
     Raises:
-        RequestError: It is too large, incomplete, of another type or not JSON; or something in it has more
-            members, items or levels than anything that is asked for.
+        RequestError: The body is too large, incomplete, of another type or not JSON, or has too many members,
+            items or levels.
     """
     body = read_body(environ, limit_bytes=limit_bytes)
     if not body:
@@ -105,26 +110,26 @@ def _loads(body: bytes, *, mend_surrogates: bool) -> Any:
 
 def _check_values(body: bytes) -> None:
     """
-    Refuse JSON of very many values while it is still text: the values themselves take fifty times its room.
+    Refuse JSON with too many values before parsing, because the values take fifty times as much memory.
 
     Raises:
-        InvalidFieldsError: It has more than ``MAX_VALUES``.
+        InvalidFieldsError: There are more than ``MAX_VALUES``.
     """
     if _separators(body) > MAX_VALUES and _separators(_STRING.sub(b"", body)) > MAX_VALUES:
         raise InvalidFieldsError([FieldError(f"Must have at most {MAX_VALUES} values.", "#")])
 
 
 def _separators(text: bytes) -> int:
-    """Count what stands before values; strings have some of it too."""
+    """Return the number of signs that can precede values, including those in strings."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def _check_size(value: Any, pointer: str, depth: int) -> None:
     """
-    Refuse what has more parts than anything that is asked for, before any of them is looked at.
+    Refuse objects, lists and nesting that are larger than any valid request.
 
     Raises:
-        InvalidFieldsError: It has.
+        InvalidFieldsError: A limit is exceeded.
     """
     if not isinstance(value, (dict, list)):
         return
@@ -136,7 +141,7 @@ def _check_size(value: Any, pointer: str, depth: int) -> None:
     if not depth:
         raise InvalidFieldsError([FieldError(f"Must have at most {MAX_DEPTH} levels.", pointer)])
     for each in value.values() if isinstance(value, dict) else value:
-        # Without the keys, which are the caller's and may be anything.
+        # Keys are not named, because they come from the caller and can be anything.
         _check_size(each, pointer, depth - 1)
 
 
@@ -146,11 +151,11 @@ def read_body(environ: Mapping[str, Any], *, limit_bytes: int) -> bytes:
 
     Args:
         environ: The WSGI environment.
-        limit_bytes: Most bytes that the body may have, as sent and after decompression.
+        limit_bytes: Largest size of the body, as sent and after decompression.
     Raises:
-        BodyTooLargeError: It has more.
-        BodyUnreadableError: It ended early, broke off or is not what its headers say.
-        UnsupportedEncodingError: It is compressed by something else than gzip.
+        BodyTooLargeError: The body is larger.
+        BodyUnreadableError: The body ended early or is not encoded as its headers say.
+        UnsupportedEncodingError: The body has a compression other than gzip.
     """
     encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
     plain = _Gunzip(limit_bytes) if encoding in {"gzip", "x-gzip"} else _Plain()
@@ -161,7 +166,7 @@ def read_body(environ: Mapping[str, Any], *, limit_bytes: int) -> bytes:
 
 
 class _Plain:
-    """Takes a body as it is."""
+    """Collects an uncompressed body."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -175,9 +180,10 @@ class _Plain:
 
 class _Gunzip:
     """
-    Decompresses a body of gzip members: once while it arrives, to see how large it is, and once to have it.
+    Decompresses a body of gzip members twice: while it arrives, to measure its size, and at the end, to
+    return it.
 
-    A bomb is refused by its beginning, before anything is kept of what comes out.
+    A gzip bomb is refused at its beginning, before decompressed data is stored.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -210,18 +216,18 @@ class _Gunzip:
     def end(self) -> bytes:
         if self._member is not None:
             raise BodyUnreadableError
-        # All members in one pass: one by one each would copy what is left.
+        # All members in one pass, because a pass for each would copy the rest each time.
         return gzip.GzipFile(fileobj=io.BytesIO(b"".join(self._sent))).read() if self._sent else b""
 
 
 def _read_into(plain: _Plain | _Gunzip, environ: Mapping[str, Any], limit_bytes: int) -> int:
-    """Read the body, and tell how many bytes were sent."""
+    """Read the body; return the number of bytes as sent."""
     declared = _declared_length(environ)
     if declared is None and not environ.get("wsgi.input_terminated"):
         return 0
     stream = environ["wsgi.input"]
     if declared is not None and declared > limit_bytes:
-        # A client that asked first, by Expect, has not sent anything yet.
+        # A client with an Expect header has not sent anything yet.
         if not environ.get("HTTP_EXPECT"):
             _discard(stream, declared)
         raise BodyTooLargeError(limit_bytes)
@@ -234,7 +240,7 @@ def _read_into(plain: _Plain | _Gunzip, environ: Mapping[str, Any], limit_bytes:
         _discard(stream, MAX_DISCARDED_BYTES if declared is None else declared - sent)
         raise
     except Exception as error:
-        # Each server has errors of its own for a broken body; to us they are one.
+        # Each WSGI server has its own exceptions for a broken body; all are handled alike.
         raise BodyUnreadableError from error
     if sent > limit_bytes:
         _discard(stream, MAX_DISCARDED_BYTES)
@@ -245,13 +251,13 @@ def _read_into(plain: _Plain | _Gunzip, environ: Mapping[str, Any], limit_bytes:
 
 
 def _discard(stream: _Stream, size: int) -> None:
-    """Read and drop *size* bytes, or as many as there are."""
+    """Read and drop up to *size* bytes."""
     with contextlib.suppress(Exception):
         collections.deque(pieces(stream, min(size, MAX_DISCARDED_BYTES)), maxlen=0)
 
 
 def _declared_length(environ: Mapping[str, Any]) -> int | None:
-    """Return Content-Length; None for a chunked body, or where there is no body."""
+    """Return Content-Length; None for a chunked or missing body."""
     value = environ.get("CONTENT_LENGTH", "")
     if environ.get("HTTP_TRANSFER_ENCODING") or not value:
         return None
@@ -261,7 +267,7 @@ def _declared_length(environ: Mapping[str, Any]) -> int | None:
 
 
 def pieces(stream: _Stream, wanted: int) -> Iterator[bytes]:
-    """Read *wanted* bytes or to the end: one read may return less than there is."""
+    """Read *wanted* bytes or to the end; a single read can return less."""
     while wanted > 0 and (part := stream.read(min(wanted, _READ_BYTES))):
         yield part
         wanted -= len(part)

@@ -1,7 +1,4 @@
-"""
-Gives each request an id, counts and times it, completes its headers, and writes one log line without its
-text.
-"""
+"""Gives each request an id, counts and times it, adds headers, and writes one log line without the text."""
 
 import random
 import re
@@ -38,7 +35,7 @@ Headers = list[tuple[str, str]]
 
 class RequestContext:
     """
-    The outermost middleware: what concerns every request, however it is answered.
+    The outermost middleware: everything that every request needs, however it is answered.
 
     Args:
         application: Answers the requests.
@@ -72,7 +69,7 @@ class RequestContext:
             return internal_error(error, environ)(environ, start)
 
     def _finish(self, record: RequestRecord, method: str, status: str, headers: Headers) -> Headers:
-        """Count a request whose answer begins, write its line, and return its headers."""
+        """Count a request when its response begins, write its log line, and return the headers."""
         seconds = time.perf_counter() - record.started
         endpoint = record.endpoint or _NO_ENDPOINT
         method = method if method in _METHODS else "other"
@@ -85,7 +82,7 @@ class RequestContext:
 
 @cache
 def _counter(endpoint: str, method: str, status: str) -> Counter:
-    """Return the counter of some requests: finding it by its labels takes longer than counting."""
+    """Return the counter for some labels; looking it up takes longer than counting."""
     return metrics.HTTP_REQUESTS.labels(endpoint, method, f"{status}xx")
 
 
@@ -96,10 +93,10 @@ def _histogram(endpoint: str) -> Histogram:
 
 def request_id_of(given: str | None) -> str:
     """
-    Return the id that the caller has given to its request, if it is well-formed, or a new one.
+    Return the request id of the caller if it is well-formed; otherwise a new one.
 
-    Ids need be unique, not secret: asking the system for random bytes would hand the interpreter to another
-    thread, which costs more than all the rest of an answer from the cache.
+    Ids must be unique, but not secret. Asking the system for random bytes would release the GIL, which costs
+    more than all the rest of a cached response.
     """
     return given if given and _WELL_FORMED.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
@@ -115,7 +112,7 @@ def _completed(headers: Headers, record: RequestRecord, seconds: float) -> Heade
 
 
 def _timing_headers(seconds: float, cache: CacheOutcome | None) -> Sequence[tuple[str, str]]:
-    """Say how long the answer took and how the cache took part, where browsers and caches look for it."""
+    """Return the ``Server-Timing`` and ``Age`` headers, with the duration and the role of the cache."""
     timing = f"total;dur={seconds * 1000:.2f}"
     if cache is None:
         return [("Server-Timing", timing)]
@@ -126,7 +123,7 @@ def _timing_headers(seconds: float, cache: CacheOutcome | None) -> Sequence[tupl
 
 
 def _log(record: RequestRecord, endpoint: str, method: str, status: int, seconds: float) -> None:
-    """Write the one line of a request. The query is left out: it may hold the text."""
+    """Write the log line of a request, without the query, which can contain the text."""
     event = {
         "endpoint": endpoint,
         "method": method,
@@ -143,7 +140,7 @@ def _log(record: RequestRecord, endpoint: str, method: str, status: int, seconds
 
 
 def _initialise(url_map: Map) -> None:
-    """Set the counters of all routes to 0, so that a rate exists before the first request."""
+    """Set the counters of all routes to 0, so that rates exist before the first request."""
     for rule in url_map.iter_rules():
         metrics.HTTP_REQUEST_SECONDS.labels(rule.endpoint)
         for method in (rule.methods or set()) & _METHODS:

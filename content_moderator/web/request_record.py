@@ -1,4 +1,4 @@
-"""What the middlewares and Flask know of a request: written once, read by those behind."""
+"""What middlewares and Flask know about a request: each field is written once, and read by later steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from content_moderator.text.terms import ScreenedText
 KEY: Final = "content_moderator.request"
 
 UNREAD: Final = object()
-"""The body of a request that nobody has parsed yet."""
+"""The value of a body that has not been parsed yet."""
 
 
 @dataclass(slots=True)
 class RequestRecord:
     """
-    One request.
+    The record of one request.
 
     Args:
-        request_id: As the caller sent it, or made here.
-        started: When it arrived, by ``time.perf_counter``.
-        endpoint: As Flask names it; None for an unknown path or method.
-        admission: Whether it may be answered; None if anybody may ask.
-        body: The parsed JSON of its body, or ``UNREAD``.
-        screened: Its one text, as its policy screens it; None if nobody has done so yet.
-        leaves_no_trace: Whether the caller wants nothing about the text to be kept.
-        decision: About its one text; None if it has none or several.
-        cache: How the cache took part in that.
-        error_code: Of the error that answered it.
+        request_id: The id that the caller sent, or a new one.
+        started: Time of arrival, by ``time.perf_counter``.
+        endpoint: Flask's name of the endpoint; None for an unknown path or method.
+        admission: Whether it may be answered; None for public endpoints.
+        body: The parsed JSON body, or ``UNREAD``.
+        screened: Its text, screened by the policy; None if that has not been done yet.
+        leaves_no_trace: Whether nothing about the text may be stored.
+        decision: The decision about its text; None if it has no text or several.
+        cache: The role of the cache for its text.
+        error_code: The code of the error response; None if there was no error.
     """
 
     request_id: str
@@ -52,5 +52,5 @@ def record_of(environ: Mapping[str, Any]) -> RequestRecord:
 
 
 def current_record() -> RequestRecord:
-    """Return the record of the request that Flask answers at the moment."""
+    """Return the record of Flask's current request."""
     return record_of(request.environ)

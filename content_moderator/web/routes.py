@@ -1,4 +1,4 @@
-"""Finds the endpoint of a request before Flask does: what is counted and what needs a key depends on it."""
+"""Finds the endpoint of a request before Flask does, for metrics and authentication."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from werkzeug.routing import Map
 
 class RouteTable:
     """
-    The endpoints of an application.
+    The endpoints of an application by path and method.
 
     Args:
-        url_map: Its routes. Nearly all are fixed paths, which are found in a dictionary.
+        url_map: The routes. Nearly all have fixed paths, which are looked up in a dictionary.
     """
 
     def __init__(self, url_map: Map) -> None:

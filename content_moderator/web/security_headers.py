@@ -1,4 +1,4 @@
-"""Headers that every answer carries."""
+"""The security headers of every response."""
 
 from typing import Final
 
@@ -13,4 +13,7 @@ SECURITY_HEADERS: Final = (
     ("Referrer-Policy", "no-referrer"),
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
 )
-"""Forbid caching, sniffing, framing and foreign content, unless an answer has a header of that name."""
+"""
+Forbid caching, sniffing, framing and content of other origins. A response can have its own header of the same
+name.
+"""

@@ -1,4 +1,4 @@
-"""What the views need, built once in `create_app` and kept in the application's extensions."""
+"""The state that views need, which `create_app` builds once and stores in the application's extensions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ _KEY: Final = "content_moderator"
 
 class Moderators:
     """
-    The moderator of each tenant: they differ in their policy.
+    The moderators of all tenants, which differ in their policies.
 
     Args:
         tenants: The tenants, and their policies.
-        pipeline: Scores the texts of all of them.
+        pipeline: Scores the texts of all tenants.
     """
 
     def __init__(self, tenants: Tenants, pipeline: ClassifierPipeline) -> None:
@@ -46,15 +46,15 @@ class Moderators:
 @dataclass(frozen=True, slots=True)
 class State:
     """
-    What all requests share.
+    The state that all requests share.
 
     Args:
         settings: The settings of the service.
-        tenants: The tenants that have something of their own.
-        moderators: Judge texts.
-        access: Admits requests.
+        tenants: The tenants.
+        moderators: The moderators of all tenants.
+        access: Decides about requests.
         readiness: Returns whether the classifier can answer.
-        parts: Returns in how many parts a text is scored.
+        parts: Returns the number of parts in which a text is scored.
         audit: Records every decision; None if nothing is recorded.
     """
 
@@ -73,10 +73,9 @@ class State:
 
     def call_context(self, *, leave_no_trace: bool = False) -> CallContext:
         """
-        Return the context of the current request's call: its deadline begins now.
+        Return the context for the calls of the current request; its deadline begins now.
 
-        ``Cache-Control: no-store``, or *leave_no_trace*, asks for leaving no trace, ``no-cache`` for a fresh
-        answer.
+        ``Cache-Control: no-store`` or *leave_no_trace* bypasses the cache; ``no-cache`` refreshes it.
         """
         record = current_record()
         directives = request.environ.get("HTTP_CACHE_CONTROL", "").lower().split(",")
@@ -94,16 +93,16 @@ class State:
 
     def charge(self, texts: Sequence[str], *, others: int = 0) -> None:
         """
-        Count the current request as so many texts, a long one as the parts that it is scored in.
+        Count the texts of the current request, a long one by its parts, for rate limits.
 
-        It was admitted as one text. Parts beyond what a limit allows at once are not counted: no text fails
-        for its size.
+        It was admitted as one text. Parts beyond the quota of a limit are not counted, so that no text is
+        refused because of its size.
 
         Args:
             texts: Validated texts.
-            others: How many more texts there are, which are not scored.
+            others: The number of further texts, which are not scored.
         Raises:
-            RateLimitedError: The caller's limit is reached.
+            RateLimitedError: The remaining quota is too small.
         """
         admission = current_record().admission
         if admission is not None and admission.limits:
@@ -112,16 +111,16 @@ class State:
 
 
 def current_caller() -> Caller | None:
-    """Return the caller of the current request; None if it is anonymous."""
+    """Return the caller of the current request; None for anonymous callers."""
     admission = current_record().admission
     return admission.caller if admission is not None else None
 
 
 def attach(app: Flask, state: State) -> None:
-    """Keep *state* for the views of *app*."""
+    """Store *state* for the views of *app*."""
     app.extensions[_KEY] = state
 
 
 def current_state() -> State:
-    """Return the state of the application that answers the current request."""
+    """Return the state of the current application."""
     return cast(State, current_app.extensions[_KEY])

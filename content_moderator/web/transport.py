@@ -13,7 +13,7 @@ from content_moderator.web.rate_limit_headers import RATE_LIMIT_HEADERS
 from content_moderator.web.request_context import Application, StartResponse
 
 MIN_COMPRESSED_BYTES: Final = 1024
-"""The answer about one text is shorter: what compression would save there is less than a packet."""
+"""The smallest response that is compressed. The answer about one text is shorter and fits into one packet."""
 
 EXPOSED_HEADERS: Final = (
     *RATE_LIMIT_HEADERS,
@@ -26,19 +26,19 @@ EXPOSED_HEADERS: Final = (
     "X-Request-ID",
     "X-Should-Retry",
 )
-"""What a page of another origin may read."""
+"""The response headers that pages of other origins can read."""
 
 PREFLIGHT_SECONDS: Final = 600
 
 
 class TrustedProxies:
     """
-    The middleware that takes the caller's address and scheme from what reverse proxies say.
+    The middleware that takes the caller's address and scheme from the headers of reverse proxies.
 
     Args:
-        application: Answers the requests; what is around this middleware sees the proxy instead.
-        hops: How many proxies there are, each of which adds to or sets X-Forwarded-For and X-Forwarded-Proto:
-            what a caller writes there itself stands further left and is ignored. 0 ignores all of it.
+        application: Answers the requests. Code outside of this middleware sees the address of the proxy.
+        hops: The number of proxies, each of which sets or extends X-Forwarded-For and X-Forwarded-Proto.
+            Values from the caller are further left and are ignored. With 0, all values are ignored.
     """
 
     def __init__(self, application: Application, hops: int) -> None:
@@ -53,7 +53,7 @@ class TrustedProxies:
 
 
 def install_transport(app: Flask, settings: HttpSettings) -> None:
-    """Compress answers and let other origins in, as far as *settings* say so."""
+    """Set up compression and CORS as in *settings*."""
     if settings.compress:
         app.config.update(
             COMPRESS_ALGORITHM=["zstd", "br", "gzip"],
@@ -69,7 +69,7 @@ def install_transport(app: Flask, settings: HttpSettings) -> None:
         )
         Compress(app)
     if settings.cors_origins:
-        # Without credentials: nobody is known here by a cookie.
+        # Without credentials, because there are no cookies.
         CORS(
             app,
             origins=list(settings.cors_origins),

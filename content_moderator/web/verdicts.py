@@ -1,4 +1,4 @@
-"""What every route does with its verdicts: count them, write them to the audit log, name their source."""
+"""What all routes do with verdicts: count them, write them to the audit log, name their source in headers."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,11 +9,11 @@ from content_moderator.web.request_record import current_record
 from content_moderator.web.state import current_caller, current_state
 
 MAX_LANGUAGES: Final = 16
-"""How many languages the header ``X-Moderation-Language`` names at most."""
+"""The largest number of languages in the header ``X-Moderation-Language``."""
 
 
 def record_verdicts(texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
-    """Count verdicts and write them to the audit log; the request's log line names a single one."""
+    """Count verdicts and write them to the audit log; the log line of the request has a single one."""
     for text, verdict in zip(texts, verdicts, strict=True):
         count_verdict(verdict)
         write_audit(text, verdict)
@@ -28,7 +28,7 @@ def write_audit(text: str, verdict: Verdict) -> None:
     if audit := current_state().audit:
         current = current_record()
         audit.write(
-            # A caller who wants no trace of the text gets no hash of it either.
+            # If nothing about the text may be stored, its hash is left out as well.
             None if current.leaves_no_trace else text,
             verdict,
             request_id=current.request_id,
@@ -38,7 +38,7 @@ def write_audit(text: str, verdict: Verdict) -> None:
 
 
 def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
-    """Return who scored and what decided, for answers whose body has no place for it."""
+    """Return headers with classifier, policy and languages, for answers whose body has no field for them."""
     names = sorted({verdict.classification.classifier.name for verdict in verdicts})
     policy = verdicts[0].policy
     headers = {

@@ -71,7 +71,7 @@ def test_koala_is_one_setting_and_a_token() -> None:
         pytest.param(with_url("http://a b/"), "must be an http or https URL", id="space"),
         pytest.param(with_url("http://a\r\nX: y/"), "not a URL", id="line break"),
         pytest.param(with_url("http://host:99999/"), "not a URL", id="port"),
-        pytest.param(with_url("http://.host/"), "not a URL that can be asked", id="empty label"),
+        pytest.param(with_url("http://.host/"), "not a URL that can be called", id="empty label"),
         pytest.param(with_url("http://[::1/"), "not a URL", id="brackets"),
         pytest.param(with_url("https://user:pass@host/"), "must not carry credentials", id="credentials"),
     ],

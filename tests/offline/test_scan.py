@@ -293,11 +293,11 @@ def interrupted(job: Job, content: bytes, batches: int) -> None:
 def test_scan_goes_on_only_with_what_it_began_with(tmp_path: Path) -> None:
     job = Job(tmp_path / "out.jsonl", "lines", batch_rows=1)
     interrupted(job, b"one\ntwo\nthree\n", 2)
-    with pytest.raises(ScanError, match="the input is not the one"):
+    with pytest.raises(ScanError, match="the input is not that of"):
         finish(job, b"one\n222\nthree\n")
     with pytest.raises(ScanError, match="shorter"):
         finish(job, b"one\n")
-    with pytest.raises(ScanError, match="begun with other options"):
+    with pytest.raises(ScanError, match="started with other options"):
         work(Job(tmp_path / "out.jsonl", "jsonl", batch_rows=1))
     job.progress.write_text("{")
     with pytest.raises(ScanError, match="cannot be read"):

@@ -87,7 +87,7 @@ class EmbeddedClassifier:
                 break
             outcomes += self._classify(batch)
         late = len(texts) - len(outcomes)
-        return outcomes + [DeadlineExceededError("the texts take longer than there is time")] * late
+        return outcomes + [DeadlineExceededError("the texts take longer than the deadline allows")] * late
 
     def explain(self, text: str, labels: Sequence[str]) -> list[Explanation]:
         """Explain the scores of one text; see `Explainer.explain`."""

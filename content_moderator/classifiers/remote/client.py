@@ -53,7 +53,7 @@ class RemoteClassifier:
         try:
             self._request = requests.Request("POST", url, headers=headers).prepare()
         except requests.RequestException as error:
-            raise ConfigurationError("classifier.config.url: not a URL that can be asked") from error
+            raise ConfigurationError("classifier.config.url: not a URL that can be called") from error
         self._connect_timeout_seconds = connect_timeout_seconds
         self._wire_format = wire_format
         self._ca_file = ca_file
@@ -96,7 +96,7 @@ class RemoteClassifier:
         if reply.status != requests.codes.ok:
             raise error_of(reply.status, reply.headers, reply.body)
         if reply.compressed:
-            raise BadReplyError("the reply is compressed, which was not asked for")
+            raise BadReplyError("the reply is compressed, although that was not requested")
         if len(reply.body) > self._max_reply_bytes:
             raise BadReplyError(f"the reply is larger than {self._max_reply_bytes} bytes")
         if not reply.body:

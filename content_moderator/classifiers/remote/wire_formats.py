@@ -214,4 +214,4 @@ def _scores(answer: object) -> Scores:
     try:
         return {Label(item["label"]): item["score"] for item in answer}
     except (TypeError, KeyError, ValueError) as error:
-        raise BadReplyError("an answer has something else than a known label and its score") from error
+        raise BadReplyError("an answer has something other than a known label and its score") from error

@@ -206,7 +206,7 @@ class Batching:
         self._slices_waiting += 1
         try:
             if not self._room.wait(min(max(deadline.remaining, 0), threading.TIMEOUT_MAX)):
-                raise DeadlineExceededError("no place was free in time")
+                raise DeadlineExceededError("there was no room in the queue in time")
         finally:
             self._slices_waiting -= 1
 

@@ -51,7 +51,7 @@ class Checkpoint:
         try:
             checkpoint: Checkpoint = _CheckpointSchema().load(orjson.loads(path.read_bytes()))
         except (orjson.JSONDecodeError, ValidationError) as error:
-            raise ScanError(f"{path} cannot be read; --restart begins anew") from error
+            raise ScanError(f"{path} cannot be read; --restart starts from the beginning") from error
         return checkpoint
 
 

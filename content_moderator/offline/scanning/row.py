@@ -135,7 +135,7 @@ class Lines:
         while self.offset < offset:
             block = self._stream.read(min(_BLOCK_BYTES, offset - self.offset))
             if not block:
-                raise ScanError("the input is shorter than what was already read of it")
+                raise ScanError("the input is shorter than what an earlier run has read")
             self._pass(block)
         self.number = number
 

@@ -116,8 +116,8 @@ class Scan:
             self.began = Checkpoint.load(job.progress)
             if self.began.job != self._terms:
                 raise ScanError(
-                    f"{job.progress} was begun with other options, another classifier or other thresholds;"
-                    " --restart begins anew"
+                    f"{job.progress} was started with other options, another classifier or other thresholds;"
+                    " --restart starts from the beginning"
                 )
         elif _has_content(job.output):
             raise ScanError(f"{job.output} exists; --restart overwrites it")
@@ -147,7 +147,7 @@ class Scan:
         if self.began.offset:
             lines.skip_to(self.began.offset, self.began.line)
             if lines.digest != self.began.digest:
-                raise ScanError("the input is not the one that the scan began with; --restart begins anew")
+                raise ScanError("the input is not that of the first run; --restart starts from the beginning")
         writer = Writer(self._job.output, self._job.keep)
         with ExitStack() as stack:
             output = stack.enter_context(_opened(self._job.output))

@@ -1,4 +1,4 @@
-"""POST /classify/batch: what each of several texts contains, in one pass through the classifier."""
+"""POST /classify/batch: moderates several texts in one call."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,14 +44,14 @@ def classify_batch(body: Mapping[str, Sequence[object]]) -> Mapping[str, Any]:
 
 
 def _log_failures(found: Sequence[Verdict | ClassifierError]) -> None:
-    """Say once for each kind of error why texts have one."""
+    """Log each kind of error once, with the number of texts that have it."""
     errors = {each.code: each for each in found if isinstance(each, ClassifierError)}
     for code, error in errors.items():
         log_failure(error, sum(isinstance(each, ClassifierError) and each.code == code for each in found))
 
 
 def _what_is_wrong(text: object) -> str | None:
-    """Say what is wrong with one text, by the same rules as for /classify."""
+    """Return what is wrong with one text, by the same rules as for /classify; None if it is valid."""
     if not isinstance(text, str):
         return "Not a valid string."
     try:

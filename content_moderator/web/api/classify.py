@@ -1,4 +1,4 @@
-"""POST /classify: what a text contains, and what to do about it."""
+"""POST /classify: moderates one text."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -47,7 +47,7 @@ def classify(body: Mapping[str, Any]) -> Mapping[str, Any]:
         verdict, spans = moderator.moderate_by_sentence(text, context)
         answer["spans"] = [span.as_dict() for span in spans]
     else:
-        # The fast path has screened a text that it did not find in the cache.
+        # If the fast path did not find the text in the cache, it has already screened it.
         screened = current_record().screened or moderator.screen(text)
         [verdict] = all_verdicts(moderator.judge([screened], context))
     if body.get("explain"):
@@ -58,10 +58,10 @@ def classify(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def the_text(body: Mapping[str, Any]) -> str:
     """
-    Pick the one text of a request, from its body or, as in the old contract, from its query.
+    Return the text of a request, from its body or, as in the old API, from its query.
 
     Raises:
-        InvalidFieldsError: There is none or more than one; or the one of the query cannot be judged.
+        InvalidFieldsError: There is no text or more than one, or that in the query is invalid.
     """
     given: list[str] = [body[name] for name in ("text", "message") if name in body]
     given += _query_texts()
@@ -73,7 +73,10 @@ def the_text(body: Mapping[str, Any]) -> str:
 
 
 def _query_texts() -> list[str]:
-    """Werkzeug puts U+FFFD in the place of bytes that are not UTF-8; a changed text must not be judged."""
+    """
+    Return the texts in the query. Werkzeug replaces bytes that are not UTF-8 by U+FFFD; a changed text must
+    not be judged.
+    """
     if not request.query_string:
         return []
     try:

@@ -58,7 +58,7 @@ BATCH: Final = {"results": [_RESULT, _BLANK], "request_id": REQUEST_ID}
 
 
 def moderation(unscored: tuple[str, ...]) -> dict[str, Any]:
-    """Return an answer of /v1/moderations, whose categories without a score are *unscored*."""
+    """Return an example answer of /v1/moderations; *unscored* are the categories without a score."""
     scores = {harm.category: _SCORES[harm.value][1] for harm in HARMS}
     result = {
         "flagged": True,

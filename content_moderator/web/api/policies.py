@@ -11,7 +11,7 @@ from content_moderator.web.api.verdict_schema import PolicySchema
 from content_moderator.web.blueprint import StrictBlueprint
 from content_moderator.web.state import current_state
 
-blueprint = StrictBlueprint("policies", __name__, description="See by what is decided")
+blueprint = StrictBlueprint("policies", __name__, description="See the policies")
 
 
 RuleSchema: Final = Schema.from_dict(
@@ -46,14 +46,14 @@ class WholePolicySchema(PolicySchema):
 
 
 class TenantSchema(Schema):
-    """What is special for a tenant."""
+    """The policy and the cache of a tenant."""
 
     policy = fields.String(required=True)
     separate_cache = fields.Boolean(required=True)
 
 
 class PoliciesSchema(Schema):
-    """All policies, and who has which."""
+    """All policies, and the policy of each tenant."""
 
     policies = fields.List(fields.Nested(WholePolicySchema), required=True)
     tenants = fields.Dict(keys=fields.String(), values=fields.Nested(TenantSchema), required=True)

@@ -14,10 +14,10 @@ BLANK: Final = "Must not be empty or only white space."
 
 def check_text(text: str) -> None:
     """
-    Refuse a text that cannot be judged; the message names the limit, never the text.
+    Check that a text can be judged. The message names the limit, never the text.
 
     Raises:
-        ValidationError: It is blank or too long.
+        ValidationError: The text is blank or too long.
     """
     limit = current_state().settings.http.max_text_chars
     if len(text) > limit:
@@ -28,11 +28,11 @@ def check_text(text: str) -> None:
 
 def check_foreign_text(text: str, *, may_be_empty: bool = False) -> None:
     """
-    Check a text as servers of others do: clients of theirs take a refusal for "could not be checked", and
-    let the text pass. So white space is judged too, and a long text, unless ``http.long_texts`` is refuse.
+    Check a text of a compatible API. Some clients treat a refusal as "could not be checked" and let the text
+    pass. So white space is judged as well, and long texts unless ``http.long_texts`` is "refuse".
 
     Raises:
-        ValidationError: It is empty, or too long.
+        ValidationError: The text is empty or too long.
     """
     http = current_state().settings.http
     if not text and not may_be_empty:
@@ -61,15 +61,15 @@ class TextSchema(Schema):
         },
     )
     spans = StrictBoolean(metadata={"description": "Also judge each sentence by itself."})
-    explain = StrictBoolean(metadata={"description": "Also say which words weighed how much."})
+    explain = StrictBoolean(metadata={"description": "Also return the weight of each word."})
 
 
 def check_count(texts: Sequence[object]) -> None:
     """
-    Refuse a batch that is empty or too large.
+    Check the size of a batch.
 
     Raises:
-        ValidationError: It is.
+        ValidationError: The batch is empty or too large.
     """
     limit = current_state().settings.http.max_batch_texts
     if not texts:
@@ -86,10 +86,10 @@ class BatchSchema(Schema):
         "unknown": "Unknown field; there is texts. /classify takes spans and explain.",
     }
     texts = fields.List(
-        # Checked one by one: what is wrong with one is answered in its place.
+        # Texts are checked one by one, and an invalid text gets an error in its position.
         fields.Raw(
             allow_none=True,
-            metadata={"description": "A text; in the place of anything else the answer has an error."},
+            metadata={"description": "A text. Anything else gets an error in its position."},
         ),
         required=True,
         validate=check_count,

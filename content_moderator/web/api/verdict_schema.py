@@ -13,7 +13,7 @@ from content_moderator.web.request_record import current_record
 
 
 class Score(fields.Float):
-    """A probability, rounded to six digits, and checked on its way out as well; see `probability`."""
+    """A probability, rounded to six digits and checked on output as well; see `probability`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(validate=validate.Range(0, 1), **kwargs)
@@ -32,9 +32,10 @@ class LabelScoreSchema(Schema):
 
 class RankedLabels(fields.List[Any]):
     """
-    The scores of all labels, as `LabelScoreSchema` writes them.
+    The scores of all labels, each in the layout of `LabelScoreSchema`.
 
-    Written out here, for nine nested dumps cost more than the rest of the answer; a test holds them together.
+    They are dumped by hand, because nine nested dumps cost more than the rest of the answer; a test compares
+    both.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -55,10 +56,11 @@ class RankedLabels(fields.List[Any]):
 
 def probability(value: object, name: object) -> float:
     """
-    Round a probability to six digits.
+    Return a probability, rounded to six digits.
 
     Raises:
-        ValueError: It is none; marshmallow does not validate what it dumps, and would send 7.
+        ValueError: The value is no probability. marshmallow does not validate what it dumps, and would send
+            7.
     """
     if not is_probability(value):
         raise ValueError(f"{name} is not a probability")
@@ -72,7 +74,7 @@ class ReasonSchema(Schema):
         required=True,
         validate=validate.OneOf(["score", "term", "language"]),
         metadata={
-            "description": "What was met: a score's threshold, a listed term, or a language not judged."
+            "description": "The kind of rule: a threshold, a listed term, or a language that is not judged."
         },
     )
     label = fields.String(required=True, validate=validate.OneOf(REASON_NAMES))
@@ -80,7 +82,7 @@ class ReasonSchema(Schema):
     score = Score(required=True)
     threshold = Score(required=True)
     action = fields.String(required=True, validate=validate.OneOf([action.value for action in CONSEQUENCES]))
-    term = fields.String(metadata={"description": "The listed term that was found, as it is listed."})
+    term = fields.String(metadata={"description": "The listed term that was found."})
 
 
 class PolicySchema(Schema):
@@ -88,16 +90,16 @@ class PolicySchema(Schema):
 
     name = fields.String(required=True)
     version = fields.String(
-        required=True, metadata={"description": "Changes with whatever decides, and with nothing else."}
+        required=True, metadata={"description": "Changes only if thresholds or terms change."}
     )
 
 
 class LanguageSchema(Schema):
     """In which language the text is."""
 
-    code = fields.String(required=True, metadata={"description": "ISO 639; und if it cannot be told."})
+    code = fields.String(required=True, metadata={"description": "ISO 639; und if it cannot be determined."})
     certain = fields.Boolean(
-        required=True, metadata={"description": "Whether there is enough of the text to tell."}
+        required=True, metadata={"description": "Whether the text is long enough to determine it."}
     )
     judged = fields.Boolean(
         required=True, metadata={"description": "Whether the classifier judges this language."}
@@ -132,7 +134,7 @@ class SpanSchema(Schema):
 class ContributionSchema(Schema):
     """What one word adds to the log-odds."""
 
-    word = fields.String(required=True, metadata={"description": "As the model read it."})
+    word = fields.String(required=True, metadata={"description": "The word after normalization."})
     begin = fields.Integer(required=True, metadata={"description": "In code points of the text as sent."})
     end = fields.Integer(required=True)
     weight = fields.Float(required=True)
@@ -145,7 +147,8 @@ class ExplanationSchema(Schema):
     log_odds = fields.Float(required=True)
     base = fields.Float(required=True)
     second_opinion = fields.Float(
-        required=True, metadata={"description": "By how much the sentence encoder moved it; 0 if not asked."}
+        required=True,
+        metadata={"description": "The contribution of the sentence encoder; 0 if it was not used."},
     )
     words = fields.List(fields.Nested(ContributionSchema), required=True)
 
@@ -154,15 +157,17 @@ class VerdictSchema(Schema):
     """
     The answer about one text; spans and explanation only if they were asked for.
 
-    `Verdict.as_dict` has laid it out already: only its scores are checked. To dump all that is nested in it
-    costs more than the rest of the answer; a test holds the two together.
+    `Verdict.as_dict` has the same layout, so only the scores are checked on output. Nested dumps cost more
+    than the rest of the answer; a test compares the layout with this schema.
     """
 
     labels = RankedLabels(
         required=True,
         metadata={"description": "All nine labels, highest score first."},
     )
-    flagged = fields.Boolean(required=True, metadata={"description": "Whether any rule was met."})
+    flagged = fields.Boolean(
+        required=True, metadata={"description": "Whether there is any reason for review or block."}
+    )
     decision = fields.String(required=True, validate=validate.OneOf([action.value for action in Action]))
     reasons = fields.List(fields.Nested(ReasonSchema), required=True)
     language = fields.Nested(LanguageSchema, required=True)
@@ -191,7 +196,7 @@ class VerdictSchema(Schema):
 
     def dump(self, obj: Mapping[str, Any], *, many: bool | None = None) -> Any:
         """
-        Return a verdict as it is sent.
+        Return a verdict in the layout of the answer.
 
         Raises:
             ValueError: A score is no probability.
@@ -209,9 +214,9 @@ class ItemErrorSchema(Schema):
     """What stood in the way of one text of a batch."""
 
     status = fields.Integer(
-        required=True, metadata={"description": "As it would have been for the text alone."}
+        required=True, metadata={"description": "The HTTP status of a request with this text alone."}
     )
-    code = fields.String(required=True, metadata={"description": "Stable word for this kind of error."})
+    code = fields.String(required=True, metadata={"description": "The stable code of this kind of error."})
     detail = fields.String(required=True, metadata={"description": "A sentence for people."})
 
 

@@ -1,1 +1,1 @@
-"""The APIs of other services, for clients that already speak them."""
+"""The APIs of other services, for their existing clients, each with its own error format."""

@@ -1,4 +1,4 @@
-"""POST /v1/moderations: OpenAI's moderation API, for clients that speak it already."""
+"""POST /v1/moderations: OpenAI's moderation API."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -26,7 +26,7 @@ UNSCORED: Final = (
     "self-harm/instructions",
     "self-harm/intent",
 )
-"""OpenAI's categories that no label stands for: never flagged, scored 0, applied to no input."""
+"""OpenAI's categories without a label: never flagged, the score is 0, and they apply to no input."""
 
 CATEGORIES: Final = (*(label.category for label in HARMS), *UNSCORED)
 
@@ -41,7 +41,7 @@ blueprint = StrictBlueprint("moderations", __name__, description="OpenAI's moder
 
 
 class ModerationInput(fields.Field[list[str]]):
-    """A text, a list of texts, or a list of parts that are one text; becomes a list of texts."""
+    """A text, a list of texts, or a list of parts of one text; loaded as a list of texts."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> list[str]:
         if isinstance(value, str):
@@ -69,8 +69,8 @@ def _wrong_texts(values: Sequence[object]) -> Iterator[tuple[int, Any]]:
     for place, value in enumerate(values):
         try:
             if not isinstance(value, str):
-                raise ValidationError("Must be a text, like its neighbours.")  # noqa: TRY301
-            # An empty one among others is harmless; it must not fail them.
+                raise ValidationError("Must be a text, like the other items.")  # noqa: TRY301
+            # An empty text in a list is harmless, and must not fail the others.
             check_foreign_text(value, may_be_empty=True)
         except ValidationError as error:
             yield place, error.messages
@@ -89,7 +89,7 @@ def _wrong_parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any]
 
 
 class ModerationRequestSchema(Schema):
-    """What OpenAI's clients send."""
+    """The request of OpenAI's clients."""
 
     input = ModerationInput(
         required=True,
@@ -111,7 +111,7 @@ class ModerationRequestSchema(Schema):
         allow_none=True,
         validate=validate.Length(1, MAX_MODEL_CHARS),
         metadata={
-            "description": "Any name; it is repeated in the answer and chooses nothing. The header "
+            "description": "Any name; it is repeated in the answer and has no effect. The header "
             "X-Moderation-Classifier names who scored.",
             "example": "omni-moderation-latest",
         },
@@ -123,7 +123,7 @@ def _of_each_category(field: fields.Field[Any], name: str) -> type[Schema]:
 
 
 class ModerationSchema(Schema):
-    """What one text contains, in OpenAI's thirteen categories."""
+    """The result for one text, in OpenAI's thirteen categories."""
 
     flagged = fields.Boolean(required=True)
     categories = fields.Nested(
@@ -138,12 +138,12 @@ class ModerationSchema(Schema):
             "ModerationAppliedInputTypes",
         ),
         required=True,
-        metadata={"description": "Empty for the categories that no score stands behind."},
+        metadata={"description": "Empty for categories without a score."},
     )
 
 
 class ModerationAnswerSchema(Schema):
-    """What OpenAI's clients read."""
+    """The answer for OpenAI's clients."""
 
     id = fields.String(required=True)
     model = fields.String(required=True)
@@ -184,10 +184,10 @@ def _result(verdict: Verdict) -> Mapping[str, Any]:
 
 def _flagged(verdict: Verdict) -> set[Label]:
     """
-    Return the harms whose rule was met.
+    Return the harms that are flagged.
 
-    Where nothing but the rule for anything at all, or a term, was met it is the likeliest harm: OpenAI's
-    clients take flagged for "any of the categories". A language that is not judged is no harm.
+    If the only reasons are ANY or a listed term, that is the harm with the highest score, because OpenAI's
+    clients expect a category for each flagged text. A language that is not judged is no harm.
     """
     met: set[Label] = {harm for harm in HARMS if any(reason.label == harm for reason in verdict.reasons)}
     if met or all(reason.rule == "language" for reason in verdict.reasons):

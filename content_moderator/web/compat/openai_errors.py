@@ -8,29 +8,29 @@ from marshmallow import Schema, fields
 from content_moderator.web.error_formats import JSON, ErrorFormat, Failure, ProblemSchema, field_path, problem
 
 MAX_RETRY_SECONDS: Final = 60.0
-"""Longer than this some of OpenAI's client libraries do not wait, and ask again at once instead."""
+"""The longest wait that OpenAI's client libraries accept; for longer ones some of them retry at once."""
 
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class OpenAIErrorDetailSchema(Schema):
-    """What OpenAI's client libraries show of an error."""
+    """The part of an error that OpenAI's client libraries use."""
 
     message = fields.String(required=True, metadata={"description": "A sentence for people."})
-    type = fields.String(required=True, metadata={"description": "The class of the status."})
+    type = fields.String(required=True, metadata={"description": "The type of error."})
     param = fields.String(required=True, allow_none=True, metadata={"description": "The field, as input[2]."})
-    code = fields.String(required=True, metadata={"description": "Stable word for this kind of error."})
+    code = fields.String(required=True, metadata={"description": "The stable code of this kind of error."})
 
 
 class OpenAIErrorSchema(ProblemSchema):
-    """An error as OpenAI's API has it, with what our own errors say beside it."""
+    """An error in OpenAI's format, with the members of our own errors in addition."""
 
     error = fields.Nested(OpenAIErrorDetailSchema, required=True)
 
 
 def openai_error(failure: Failure, request_id: str) -> dict[str, Any]:
     """
-    Make an error as OpenAI's API has it.
+    Return an error in OpenAI's format.
 
     Source:
         https://platform.openai.com/docs/guides/error-codes
@@ -46,7 +46,7 @@ def openai_error(failure: Failure, request_id: str) -> dict[str, Any]:
 
 
 def _should_retry(failure: Failure) -> dict[str, str]:
-    """Tell OpenAI's client libraries, which obey, whether to ask again."""
+    """Return the header that tells OpenAI's client libraries whether to retry."""
     seconds = failure.retry_after_seconds
     worth_it = seconds is not None and seconds <= MAX_RETRY_SECONDS
     return {"X-Should-Retry": "true" if worth_it else "false"}

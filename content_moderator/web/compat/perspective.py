@@ -1,4 +1,4 @@
-"""POST /v1alpha1/comments:analyze: the Perspective API, for clients that have nowhere else to go."""
+"""POST /v1alpha1/comments:analyze: the Perspective API."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,10 +32,10 @@ ATTRIBUTES: Final[Mapping[str, Sequence[Label]]] = {
     "THREAT": (Label.V, Label.H2),
     "SEXUALLY_EXPLICIT": (Label.S, Label.S3),
 }
-"""The labels whose highest score answers for an attribute; none for anything at all, 1 - P(OK)."""
+"""The labels of each attribute, whose highest score is used; no labels means any violation, 1 - P(OK)."""
 
 PROFANITY: Final = "PROFANITY"
-"""The attribute that a list of words answers for: no label knows a swear word that harms nobody."""
+"""The attribute that is scored by a list of words, because no label covers harmless swear words."""
 
 SCORED: Final = (*ATTRIBUTES, PROFANITY)
 
@@ -53,7 +53,7 @@ _KNOWN_OR_DROPPED: Final = [
 MAX_LANGUAGES: Final = 64
 
 JUDGED: Final = r"^[Ee][Nn](-[A-Za-z0-9-]+)?$"
-"""A tag of the one language that every classifier judges."""
+"""Tags of English, which every classifier judges."""
 
 blueprint = StrictBlueprint(
     "comments",
@@ -97,7 +97,7 @@ class CommentSchema(Schema):
 
 
 class AttributeParametersSchema(Schema):
-    """How an attribute is wanted."""
+    """The options of an attribute."""
 
     scoreType = fields.String(
         validate=validate.OneOf(SCORE_TYPES, error="Must be PROBABILITY."), allow_none=True
@@ -110,7 +110,7 @@ class AttributeParametersSchema(Schema):
 
 
 class AnalyzeRequestSchema(Schema):
-    """What Perspective's clients send."""
+    """The request of Perspective's clients."""
 
     comment = fields.Nested(CommentSchema, required=True)
     requestedAttributes = fields.Dict(
@@ -130,7 +130,7 @@ class AnalyzeRequestSchema(Schema):
         allow_none=True,
         validate=[validate.Length(max=MAX_LANGUAGES), _check_languages],
         metadata={
-            "description": "Of the text; one must be a language that is judged.",
+            "description": "The languages of the text; at least one must be judged.",
             "anyOf": [{"maxItems": 0}, {"contains": {"pattern": JUDGED}}],
         },
     )
@@ -151,12 +151,12 @@ class AnalyzeRequestSchema(Schema):
 
 
 class QuerySchema(Schema):
-    """What Google's clients put into the query."""
+    """The query parameters of Google's clients."""
 
     class Meta:
         unknown = EXCLUDE
 
-    key = fields.String(metadata={"description": "An API key, where one is needed."})
+    key = fields.String(metadata={"description": "An API key, if the service requires one."})
 
 
 class ScoreSchema(Schema):
@@ -182,7 +182,7 @@ class AttributeScoresSchema(Schema):
 
 
 class AnalyzeAnswerSchema(Schema):
-    """What Perspective's clients read."""
+    """The answer for Perspective's clients."""
 
     attributeScores = fields.Dict(
         keys=fields.String(),
@@ -193,7 +193,7 @@ class AnalyzeAnswerSchema(Schema):
     detectedLanguages = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "The language of the text; und if it cannot be told."},
+        metadata={"description": "The language of the text; und if it cannot be determined."},
     )
     clientToken = fields.String()
 
@@ -239,7 +239,7 @@ def analyze(_query: object, body: Mapping[str, Any]) -> tuple[Mapping[str, Any],
 @blueprint.response(200, {"type": "object"}, description="A Google API discovery document.")
 @blueprint.failures(500)
 def discovery() -> Response:
-    """Describe comments:analyze to Google's API clients."""
+    """Return the description of comments:analyze for Google's API clients."""
     return jsonify(discovery_document(request.host_url, SCORED))
 
 
@@ -248,7 +248,7 @@ def _attribute_scores(
     whole: "_Part",
     parts: "Sequence[tuple[int, int, _Part]]",
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Return each attribute's scores, without those below its threshold."""
+    """Return the scores of each attribute, without those below its threshold."""
     for name, parameters in requested.items():
         threshold = (parameters or {}).get("scoreThreshold") or 0.0
         if name not in SCORED or whole.score(name) < threshold:
@@ -262,18 +262,18 @@ def _attribute_scores(
 
 
 def attribute_score(name: str, classification: Classification) -> float:
-    """Answer for one of ``ATTRIBUTES``."""
+    """Return the score of one of ``ATTRIBUTES``."""
     labels = ATTRIBUTES[name]
     return max(classification.scores[label] for label in labels) if labels else classification.unsafe
 
 
 class _Part:
     """
-    A text or a part of one, and what was found in it.
+    A text or a sentence, and its classification.
 
     Args:
-        text: As it was sent.
-        classification: Of it.
+        text: The text as sent.
+        classification: Its classification.
     """
 
     def __init__(self, text: str, classification: Classification) -> None:
@@ -281,7 +281,7 @@ class _Part:
         self._classification = classification
 
     def score(self, name: str) -> float:
-        """Answer for one of ``SCORED``."""
+        """Return the score of one of ``SCORED``."""
         return self._profanity if name == PROFANITY else attribute_score(name, self._classification)
 
     @cached_property
@@ -294,7 +294,7 @@ def _score(name: str, part: _Part) -> Mapping[str, Any]:
 
 
 def _utf16_places(text: str, places: Sequence[int]) -> Mapping[int, int]:
-    """Count in UTF-16 code units, as Perspective does, what is counted in code points."""
+    """Convert positions from code points to UTF-16 code units, which Perspective uses."""
     if text.isascii():
         return {place: place for place in places}
     return {place: len(text[:place].encode("utf-16-le")) // 2 for place in places}

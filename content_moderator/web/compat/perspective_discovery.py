@@ -1,5 +1,5 @@
 """
-The description of comments:analyze that Google's API clients read before they call it.
+The discovery document of comments:analyze, which Google's API clients read first.
 
 Source:
     https://developers.google.com/discovery/v1/reference/apis, and for the messages the public reference of
@@ -18,11 +18,11 @@ _SCORE_TYPE: Final = {"type": "string", "enum": ["SCORE_TYPE_UNSPECIFIED", "PROB
 
 def discovery_document(root_url: str, attributes: Iterable[str]) -> Mapping[str, Any]:
     """
-    Describe the API.
+    Return the discovery document.
 
     Args:
-        root_url: Where the service is, with a slash at its end.
-        attributes: What is scored.
+        root_url: The URL of the service, with a slash at the end.
+        attributes: The attributes that are scored.
     """
     return {
         "kind": "discovery#restDescription",

@@ -1,4 +1,4 @@
-"""The error format of the Perspective API: that of all of Google's APIs."""
+"""The error format of the Perspective API, which is the same for all of Google's APIs."""
 
 from typing import Any, Final
 
@@ -20,25 +20,25 @@ _STATUS: Final = {
 
 
 class GoogleErrorDetailSchema(Schema):
-    """What Google's client libraries show of an error."""
+    """The part of an error that Google's client libraries use."""
 
     code = fields.Integer(required=True, metadata={"description": "HTTP status code."})
     message = fields.String(required=True, metadata={"description": "A sentence for people."})
     status = fields.String(required=True, metadata={"description": "As in google.rpc.Code."})
     details = fields.List(
-        fields.Dict(), required=True, metadata={"description": "The stable word, and the fields."}
+        fields.Dict(), required=True, metadata={"description": "The stable code, and the invalid fields."}
     )
 
 
 class GoogleErrorSchema(Schema):
-    """An error as Google's APIs have it."""
+    """An error in Google's format."""
 
     error = fields.Nested(GoogleErrorDetailSchema, required=True)
 
 
 def google_error(failure: Failure, request_id: str) -> dict[str, Any]:
     """
-    Make an error as Google's APIs have it.
+    Return an error in Google's format.
 
     Source:
         https://google.aip.dev/193, with ErrorInfo and BadRequest of google.rpc.

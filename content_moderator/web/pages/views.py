@@ -24,7 +24,7 @@ SWAGGER_UI_FILES: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "
 DOCS_SECURITY_POLICY: Final = CONTENT_SECURITY_POLICY.replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
-"""Swagger UI writes style attributes; scripts stay as strict as everywhere."""
+"""Swagger UI writes style attributes. Scripts are as restricted as everywhere."""
 
 
 LANGUAGE_NAMES: Final = {
@@ -37,7 +37,7 @@ OTHERWISE: Final[dict[OtherLanguages, str]] = {
     "allow": "not held back",
     "refuse": "refused",
 }
-"""What is said of texts in languages that are not judged."""
+"""What the page says about texts in languages that are not judged."""
 
 
 @blueprint.route("/")
@@ -71,10 +71,10 @@ def docs() -> Response:
 
 @blueprint.route("/static/<path:name>")
 def static(name: str) -> Response:
-    """Send a file of the pages: Swagger UI's own from its package, ours from this folder."""
+    """Send a file of the pages: Swagger UI's from its package, our own from this folder."""
     folder = SWAGGER_UI if name in SWAGGER_UI_FILES else STATIC
     response = send_from_directory(folder, name, max_age=3600)
-    # In one piece: compressed in pieces the file would be left open, and the request's context entered again.
+    # Read completely: if the file were compressed while streaming, it would stay open.
     response.direct_passthrough = False
     response.make_sequence()
     response.close()
@@ -82,10 +82,10 @@ def static(name: str) -> Response:
     if current_state().settings.http.compress and response.status_code == HTTPStatus.OK:
         response.headers.add("Vary", "Accept-Encoding")
         if request.accept_encodings.best_match(["gzip"]):
-            # Once for all clients: the largest of them takes 30 ms.
+            # Compressed once for all clients: the largest file takes 30 ms.
             response.set_data(_gzipped(folder / name))
             response.headers["Content-Encoding"] = "gzip"
-            # The same for both encodings.
+            # The same ETag for both encodings.
             response.set_etag(response.get_etag()[0] or "", weak=True)
     return response
 

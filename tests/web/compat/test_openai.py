@@ -117,7 +117,7 @@ def test_id_is_the_id_of_the_request(client: FlaskClient) -> None:
         pytest.param({"input": []}, "input", "at least one", id="empty list"),
         pytest.param({"input": ["a"] * 2049}, "body", "at most 2048 items; this has 2049", id="too many"),
         pytest.param({"input": ["a", 5]}, "input[1]", "Must be a text", id="a number"),
-        pytest.param({"input": ["a", {"type": "text", "text": "b"}]}, "input[1]", "neighbours", id="mixed"),
+        pytest.param({"input": ["a", {"type": "text", "text": "b"}]}, "input[1]", "other items", id="mixed"),
         pytest.param({"input": 5}, "input", "Must be a text", id="not a text"),
         pytest.param({"input": None}, "input", "null", id="null"),
         pytest.param({"input": [[1, 2]]}, "input[0]", "Must be a text", id="tokens"),
