@@ -1,1 +1,1 @@
-"""Measurements, each beside a peer in the same run; see README.md here."""
+"""Benchmarks, each with a peer in the same run; see README.md in this folder."""

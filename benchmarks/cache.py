@@ -1,8 +1,8 @@
 """
 Look-ups by similarity among up to a million texts, beside a linear scan by rapidfuzz: ``make bench-cache``.
 
-Each look-up is timed by itself, in one process; the scan compares the same text with all texts, in C++, in
-the same run. The figures to quote are the growth and the ratio to the scan.
+Each look-up is timed separately, in one process; the scan compares the same text with all texts, in C++, in
+the same run. Quote the growth and the ratio to the scan.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def resident() -> float:
 
 
 def memory(count: int) -> str:
-    """Weigh what entries take against what the code says that they take."""
+    """Compare the actual memory of entries with the estimates in the code."""
     texts = list(Writer(8).texts(count))
     scores = pack(dict.fromkeys(Label, 0.5))
     tracemalloc.start()

@@ -1,8 +1,8 @@
 """
 Requests/s and CPU time of POST /classify, beside a bare WSGI callable: ``make bench``.
 
-All run on the same gunicorn settings, in turns within one run, so that a noisy machine disturbs all alike;
-the figures to quote are the ratios. What differs from the default settings is said in the table.
+All run with the same gunicorn settings, in turns within one run, so that a noisy machine affects all alike.
+Quote the ratios. Settings that differ from the defaults are named in the table.
 """
 
 import argparse
@@ -24,14 +24,14 @@ WITHOUT_SECOND_OPINION = {"MODERATOR__CLASSIFIER__SECOND_OPINION": "false"}
 @dataclass(frozen=True)
 class Case:
     """
-    What is measured.
+    One row of the table.
 
     Args:
-        name: In the table.
-        server: Under load.
-        path: On it.
-        body: Of each request; None for a text that differs each time.
-        distinct: How such a text begins.
+        name: The name in the table.
+        server: The server under load.
+        path: The path.
+        body: The body of each request; None for a different text each time.
+        distinct: The beginning of such texts.
     """
 
     name: str
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def cases_of(root: Path, stack: ExitStack, prefix: str) -> list[Case]:
-    """Start the servers of one checkout."""
+    """Start the servers of one checkout, and return the rows to measure."""
     alone = WITHOUT_CACHE | WITHOUT_LOG_LINES
     default = stack.enter_context(gunicorn("wsgi:app", root=root))
     quiet = stack.enter_context(gunicorn("wsgi:app", WITHOUT_LOG_LINES, root=root))
@@ -92,7 +92,7 @@ def cases_of(root: Path, stack: ExitStack, prefix: str) -> list[Case]:
 
 
 def report(found: dict[str, list[tuple[Result, float]]], bare: str) -> None:
-    """Print the medians, and their ratios to the bare callable's."""
+    """Print the medians, and their ratios to those of the bare callable."""
     base_rate = statistics.median(seen.requests_per_second for seen, _ in found[bare])
     base_cpu = statistics.median(cpu for _, cpu in found[bare])
     for name, rounds in found.items():

@@ -2,7 +2,7 @@
 Requests/s of POST /classify with 1,000 everyday sentences, with and without the second opinion: ``python -m
 benchmarks.everyday``.
 
-Nothing is remembered. With ``--peer DIRECTORY`` a checkout of another version of this service, with its own
+There is no cache. With ``--peer DIRECTORY`` a checkout of another version of this service, with its own
 virtual environment in ``.venv`` or that of this one, is loaded in turns with the two.
 """
 
@@ -30,7 +30,7 @@ ASKED = re.compile(r"^content_moderator_second_opinions_total (\S+)$", re.MULTIL
 
 @dataclass(frozen=True)
 class Round:
-    """What one application did in a few seconds of load."""
+    """The results of one application in a few seconds of load."""
 
     requests_per_second: float
     p50_milliseconds: float
@@ -95,7 +95,7 @@ def cost(rounds: list[Round]) -> float:
 
 @contextmanager
 def serve(checkout: Path, **variables: str) -> Iterator[str]:
-    """Serve a checkout that remembers nothing and logs no requests; yields its URL."""
+    """Serve a checkout without cache and request log; yield its URL."""
     own = checkout / ".venv/bin/gunicorn"
     gunicorn = own if own.exists() else Path(sys.executable).with_name("gunicorn")
     port = unused_port()
@@ -109,7 +109,7 @@ def serve(checkout: Path, **variables: str) -> Iterator[str]:
 
 
 def load(url: str, script: str, connections: int, seconds: int) -> Round:
-    """Load *url* with all sentences in turn."""
+    """Send all sentences to *url* in turn."""
     used, asked = cpu_seconds(url), asked_so_far(url)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", script, url]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
@@ -118,14 +118,14 @@ def load(url: str, script: str, connections: int, seconds: int) -> Round:
 
 
 def asked_so_far(url: str) -> float:
-    """Read how many texts the encoder was asked about; a version without one says nothing."""
+    """Return the number of texts that the encoder has scored; None for a version without it."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         found = ASKED.search(answer.read().decode())
     return float(found[1]) if found else 0.0
 
 
 def cpu_seconds(url: str) -> float:
-    """Add up what the workers and the master behind *url* have used."""
+    """Return the CPU seconds of the workers and the master behind *url*."""
     port = f":{int(url.rsplit(':', 1)[1]):04X}"
     sockets = {
         line.split()[9]
@@ -155,7 +155,7 @@ def used(process: Path) -> float:
 
 @contextmanager
 def wrk_script(sentences: list[str]) -> Iterator[str]:
-    """Write what wrk sends."""
+    """Write the script for wrk."""
     bodies = ",\n".join(f"[==[{json.dumps({'text': each})}]==]" for each in sentences)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(SCRIPT.replace("BODIES", bodies))

@@ -23,7 +23,7 @@ TEXT = "I had a lovely day at the lake"
 @dataclass(frozen=True)
 class Result:
     """
-    What wrk saw.
+    The results of wrk.
 
     Args:
         requests_per_second: Answers with a 2xx status, per second.
@@ -47,18 +47,18 @@ def require_wrk() -> None:
 @dataclass(frozen=True)
 class Server:
     """
-    A server that runs.
+    A running server.
 
     Args:
-        url: Where it answers.
-        pid: Of its first process.
+        url: Its URL.
+        pid: Its first process.
     """
 
     url: str
     pid: int
 
     def cpu_seconds(self) -> float:
-        """Add up the CPU time of the process and all its children, those that have ended included."""
+        """Return the CPU time of the process and all its children, including those that have ended."""
         ticks = 0
         pending = [self.pid]
         while pending:
@@ -79,9 +79,9 @@ def gunicorn(
     Serve *application* with this project's gunicorn.conf.py.
 
     Args:
-        application: As gunicorn takes it.
-        variables: Of its environment, besides the present ones.
-        root: Of the checkout that serves, with an environment of its own in .venv if it is another one.
+        application: The application in gunicorn's notation.
+        variables: Additional environment variables.
+        root: The folder of the checkout; another one needs its own virtual environment in .venv.
     """
     port = unused_port()
     scripts = Path(sysconfig.get_path("scripts")) if root == ROOT else root / ".venv" / "bin"
@@ -95,7 +95,7 @@ def gunicorn(
 def running(
     command: Sequence[str], url: str, environ: Mapping[str, str], *, root: Path = ROOT
 ) -> Iterator[Server]:
-    """Run a server from the root of a checkout until the block ends; *url* is where it answers."""
+    """Run a server in the folder of a checkout until the block ends; *url* is its URL."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=root, env=environ, stdout=log, stderr=log)
         try:
@@ -111,11 +111,11 @@ def load(url: str, *, body: str | None, connections: int, seconds: int, distinct
     Load *url* for *seconds* over kept-alive *connections*.
 
     Args:
-        url: Where to post.
-        body: JSON; None for a text that differs each time.
-        distinct: How such a text begins.
-        connections: How many.
-        seconds: How long.
+        url: The URL.
+        body: JSON; None for a different text each time.
+        distinct: The beginning of such texts.
+        connections: The number of connections.
+        seconds: The duration.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_script(body, distinct))
@@ -142,7 +142,7 @@ def load(url: str, *, body: str | None, connections: int, seconds: int, distinct
 
 
 def unused_port() -> int:
-    """Find a port on which nothing listens."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

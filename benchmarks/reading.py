@@ -1,5 +1,5 @@
 """
-CPU time of reading one text, that is of finding its words: ``python -m benchmarks.reading``.
+CPU time of normalizing one text: ``python -m benchmarks.reading``.
 
 Texts are the 1,000 everyday sentences. With ``--peer DIRECTORY`` a checkout of another version is
 measured in turns with this one.
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def measure(checkout: Path) -> float:
-    """Return the microseconds of a text, in a process of its own."""
+    """Return the microseconds for each text, in a separate process."""
     command = [sys.executable, "-c", MEASURED, str(SENTENCES)]
     environ = os.environ | {"PYTHONPATH": str(checkout)}
     output = subprocess.run(

@@ -1,7 +1,7 @@
 """
 CPU time of one request to the embedded model: ``python -m benchmarks.request_cost``.
 
-In one process, without sockets; nothing is remembered. Each row is the least of three runs.
+In one process, without sockets and cache. Each row is the minimum of three runs.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Exchanges with a Valkey or Redis server, and what a text takes there: ``make bench-cache``."""
+"""Exchanges with a Valkey or Redis server, and the memory of a text there: ``make bench-cache``."""
 
 import argparse
 import shutil
@@ -60,7 +60,7 @@ def spread(seconds: list[float]) -> list[str]:
 
 
 def cache(url: str, secret: str | None) -> RedisStore:
-    """Make a shared cache that takes its time."""
+    """Return a shared cache without short time-outs."""
     chosen = SharedCacheSettings(url=url, timeout_seconds=5)
     settings = Settings(
         cache=CacheSettings(similar=SimilarCacheSettings(mode="on"), shared=chosen),

@@ -1,4 +1,4 @@
-"""A WSGI callable that only takes as long as the slow upstream: the floor of what gunicorn costs."""
+"""A WSGI callable that only waits as long as the slow upstream: the lower limit of the costs of gunicorn."""
 
 import time
 from collections.abc import Callable, Iterable

@@ -1,8 +1,7 @@
 """
 An upstream that answers each call after a fixed time: ``python -m benchmarks.slow_upstream PORT SECONDS``.
 
-It speaks as much of Hugging Face's protocol as is needed, and tells at /count how many calls it had and how
-many texts were in them.
+It implements the necessary part of Hugging Face's protocol. /count returns the number of calls and texts.
 """
 
 import asyncio
@@ -15,20 +14,20 @@ SCORES = json.dumps([{"label": label.value, "score": 1 / len(Label)} for label i
 
 
 class Upstream(asyncio.Protocol):
-    """One connection; requests on it come one after the other."""
+    """One connection, with one request at a time."""
 
     calls = 0
     texts = 0
     seconds = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._buffer = b""
 
     def data_received(self, data: bytes) -> None:
-        """Answer when the request is whole."""
+        """Answer when the request is complete."""
         self._buffer += data
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if not found:
@@ -54,7 +53,7 @@ class Upstream(asyncio.Protocol):
 
 
 async def main(port: int, seconds: float) -> None:
-    """Serve until stopped."""
+    """Serve until the process is stopped."""
     Upstream.seconds = seconds
     server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()

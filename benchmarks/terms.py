@@ -1,5 +1,5 @@
 """
-What listed terms cost: `Terms.read`, beside one regular expression of the same terms.
+CPU time of listed terms: `Terms.read`, compared with one regular expression of the same terms.
 
     python -m benchmarks.terms
 """
@@ -21,7 +21,7 @@ LETTERS = "bcdfghjklmnpqrstvwxz"
 
 
 def main() -> None:
-    """Print microseconds for each text, and how much of that is undoing disguises."""
+    """Print the microseconds for each text, and the share of normalization."""
     generator = random.Random(7)
     texts = list(Writer(7).texts(TEXTS))
     print(f"{sum(map(len, texts)) / TEXTS:.0f} characters a text; microseconds a text, median of {ROUNDS}")

@@ -1,4 +1,4 @@
-"""Makes texts for measurements: words of a made-up language with the frequencies of a real one."""
+"""Generates texts for benchmarks: words of an invented language with the frequencies of a real one."""
 
 import itertools
 import random
@@ -27,15 +27,15 @@ WORDS = 8000
 
 class Writer:
     """
-    Writes texts.
+    Generates texts.
 
     Args:
-        seed: The same seed writes the same texts.
+        seed: The same seed gives the same texts.
     """
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        # Zipf's law: the n-th most frequent word is n times as rare as the first.
+        # Zipf's law: the n-th most frequent word is n times rarer than the first.
         self._words = [self._word() for _ in range(WORDS)]
         self._weights = list(itertools.accumulate(1 / rank for rank in range(1, WORDS + 1)))
 
@@ -43,7 +43,7 @@ class Writer:
         return "".join(self._random.choices(SYLLABLES, k=self._random.randint(1, 4)))
 
     def text(self, shortest: int = 20, longest: int = 400) -> str:
-        """Write a text of so many characters, all lengths alike."""
+        """Return a text with a random number of characters."""
         chars = self._random.randint(shortest, longest)
         words, size = list[str](), 0
         while size < chars:
@@ -52,11 +52,11 @@ class Writer:
         return " ".join(words)[:chars].strip().ljust(shortest, "a")
 
     def texts(self, count: int) -> Iterator[str]:
-        """Write many."""
+        """Return several texts."""
         return (self.text() for _ in range(count))
 
     def edited(self, text: str, edits: int) -> str:
-        """Replace, insert or delete so many characters."""
+        """Return a text with some characters replaced, inserted or deleted."""
         letters = list(text)
         for _ in range(edits):
             place = self._random.randrange(len(letters))
@@ -70,7 +70,7 @@ class Writer:
         return "".join(letters)
 
     def choose(self, texts: list[str], count: int) -> list[str]:
-        """Choose some, each as likely as any other."""
+        """Return a random sample."""
         return self._random.choices(texts, k=count)
 
     def number(self, low: int, high: int) -> int:

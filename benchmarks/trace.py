@@ -1,9 +1,7 @@
 """
-Calls of the classifier that a trace of texts costs, with and without near copies: ``make bench-cache``.
-
-The trace is made up: texts that are posted again and again (the n-th most popular n times as rarely as the
-first), spam in waves, each message with other numbers, punctuation, greetings or slips of the pen, and texts
-that come once.
+Calls of the classifier for a trace of texts, with and without near copies: ``make bench-cache``. The trace is
+generated: texts that are posted repeatedly (the n-th most popular one n times less often than the first),
+waves of spam with varying numbers, punctuation, greetings and typing errors, and texts that occur once.
 """
 
 import argparse
@@ -37,7 +35,7 @@ ENDS = ("", "", "!", "!!", ".", " Thanks", " :)")
 
 
 class Counting:
-    """A classifier that finds everything harmless, and counts the texts."""
+    """A classifier that scores every text as harmless, and counts the texts."""
 
     identity = ClassifierIdentity("koala", "model", "1")
 
@@ -73,7 +71,7 @@ def main() -> None:
 
 
 def replayed(texts: Sequence[str], mode: str) -> int:
-    """Classify one text after the other; tell for how many the classifier was asked."""
+    """Classify one text after the other; return the number of texts that the classifier got."""
     counting = Counting()
     similar = SimilarCacheSettings(mode=mode, sample_rate=0.0)  # type: ignore[arg-type]
     pipeline = build_pipeline(Settings(cache=CacheSettings(similar=similar)), counting)
@@ -83,7 +81,7 @@ def replayed(texts: Sequence[str], mode: str) -> int:
 
 
 def trace(count: int, spam: float, seed: int) -> Iterator[str]:
-    """Make a trace of *count* texts."""
+    """Return a trace of *count* texts."""
     rng, writer = random.Random(seed), Writer(seed)
     popular = list(writer.texts(count // 4))
     weights = [1 / rank for rank in range(1, len(popular) + 1)]
@@ -99,7 +97,7 @@ def trace(count: int, spam: float, seed: int) -> Iterator[str]:
 
 
 def message(rng: random.Random) -> str:
-    """Write one message of a wave."""
+    """Return one message of a wave."""
     text = rng.choice(WAVES).format(number=rng.randint(1000, 9999), small=rng.randint(20, 60))
     if rng.random() < 0.2:  # noqa: PLR2004  (one in five has a slip)
         place = rng.randrange(len(text) - 1)

@@ -1,8 +1,8 @@
 """
-Distinct texts against a slow upstream, beside the stack that this service replaces: ``make bench-upstream``.
-
-Both run two workers and ask the same upstream, in turns within one run. All settings are the defaults but for
-the upstream's address. The figures to quote are the ratios, and of those the CPU's: machines are noisy.
+Distinct texts with a slow upstream, compared with the stack that this service replaces: ``make
+bench-upstream``. Both have two workers and call the same upstream, in turns within one run. All settings
+except the URL of the upstream are the defaults. Quote the ratios, above all that of the CPU time, because
+machines are noisy.
 """
 
 import argparse
@@ -30,9 +30,9 @@ class Round:
     One round with one server.
 
     Args:
-        seen: By the clients.
-        cpu_seconds: Of the server, for 1,000 requests answered.
-        calls: Of the upstream, for 1,000 requests answered.
+        seen: The results of the clients.
+        cpu_seconds: CPU seconds of the server for 1,000 answered requests.
+        calls: Calls of the upstream for 1,000 answered requests.
     """
 
     seen: Result
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def measured(server: Server, upstream_url: str, connections: int, seconds: int) -> Round:
-    """Load a server and measure what that costs."""
+    """Load a server and measure its costs."""
     calls, cpu = counted(upstream_url), server.cpu_seconds()
     seen = load(f"{server.url}/classify", body=None, connections=connections, seconds=seconds)
     time.sleep(1)
@@ -88,7 +88,7 @@ def measured(server: Server, upstream_url: str, connections: int, seconds: int) 
 
 
 def report(connections: int, found: Mapping[str, list[Round]]) -> None:
-    """Print the medians, and their ratios to the peer's."""
+    """Print the medians, and their ratios to those of the peer."""
     medians = {}
     for name, rounds in found.items():
         rate, p50, p99, cpu, calls = (
@@ -142,13 +142,13 @@ def fastapi(python: Path, upstream_url: str) -> Iterator[Server]:
 
 
 def counted(url: str) -> int:
-    """Ask how many calls the upstream had."""
+    """Return the number of calls of the upstream."""
     with urllib.request.urlopen(f"{url}count", timeout=10) as reply:
         return int(json.load(reply)[0])
 
 
 def direct(url: str) -> float:
-    """Measure the median of calls made without any service between, in milliseconds."""
+    """Return the median time of direct calls of the upstream, in milliseconds."""
     body = json.dumps({"inputs": "a text"}).encode()
     found = []
     for _ in range(20):

@@ -1,8 +1,8 @@
 """
 The way of a request that misses the cache: ``python -m benchmarks.way``.
 
-Counts the modules of the package that it passes and their lines, and how often its body is parsed, its text
-cleaned and looked up. The upstream is a stand-in for the remote server, on loopback.
+It counts the modules of the package that a request passes and their lines, and how often its body is parsed,
+and its text is cleaned and looked up. The upstream is a fake remote server on loopback.
 """
 
 import collections
@@ -34,7 +34,7 @@ PACKAGE = Path(content_moderator.__file__).parent
 
 @contextmanager
 def traced(modules: set[Path]) -> Iterator[None]:
-    """Collect the modules of the package in which a function is called, in any thread."""
+    """Collect the modules of the package in which functions are called, in all threads."""
 
     def trace(frame: FrameType, _event: str, _argument: Any) -> None:
         path = Path(frame.f_code.co_filename)
@@ -64,7 +64,7 @@ def counted(counts: collections.Counter[str], name: str, owner: Any, function: s
 
 
 def main() -> None:
-    """Print what one request passes."""
+    """Print the results for one request."""
     with upstream() as url:
         settings = Settings(
             classifier=ClassifierSettings(name="koala", config=UpstreamSettings(url=url)),

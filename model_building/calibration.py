@@ -1,4 +1,4 @@
-"""From logits to probabilities, and from probabilities to the thresholds of the policy."""
+"""Calibrates logits to probabilities, and chooses the thresholds of the policy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from content_moderator.classifiers.embedded.linear_model import HEADS
 
 FALSE_ALARMS: Final = {"everyday": 0.003, "identity": 0.002, "short": 0.002, "long": 0.003}
-"""Share of harmless rows that a label may send to review: of everyday talk, about groups, short texts, many sentences."""
+"""
+The largest share of harmless rows that a label sends to review: everyday talk, groups, short texts, many
+sentences.
+"""
 
 FALSE_BLOCKS: Final = {"everyday": 0.0003, "identity": 0.002, "short": 0.0, "long": 0.0003}
 """The same for blocking, which only the two strongest heads may do."""
@@ -20,33 +23,32 @@ BLOCKING_HEADS: Final = ("S", "H")
 WEAK_HEADS: Final = ("H2", "V2")
 WEAK_SHARE: Final = 0.2
 """
-What the heads with a handful of rows may take of these rates: what they are about is nearly always found by H and V
-as well.
+The share of these rates for heads with few rows, whose violations are nearly always found by H and V as well.
 """
 
 LOWEST_BLOCK: Final = 0.95
 PRECISION_OF_BLOCK: Final = 0.9
-"""Of the rows with exact labels that are blocked, at least so many have the label."""
+"""The least precision of blocking, on the rows with exact labels."""
 
 MIN_BLOCKED: Final = 10
 ASKED: Final = 0.2
-"""Share of everyday talk about which the encoder is asked."""
+"""The share of everyday talk that the encoder scores."""
 
 FOREIGN_FALSE_ALARMS: Final = 0.017
-"""Share of harmless sentences in another language that a label may send to review."""
+"""The largest share of harmless sentences in another language that a label sends to review."""
 
 FOREIGN_FALSE_ALARMS_OF_GROUPS: Final = 0.05
-"""The same of sentences about groups, which are all of a few frames."""
+"""The same for sentences about groups, which have only a few frames."""
 
 FOREIGN_MARGIN: Final = 0.3
-"""Log-odds below the limit at which they are kept beside that: there are a hundred sentences in each language."""
+"""An additional margin in log-odds, because there are only a hundred sentences in each language."""
 
 MOST_FOR_SHORT: Final = 2.0
 LEAST_GROWTH, MOST_GROWTH = 0.05, 0.8
-"""Of the margin of a part, in log-odds for each doubling of the number of parts."""
+"""The least growth of the margin, in log-odds for each doubling of the number of parts."""
 
 LEAST_GROWTH_OF_ANY: Final = 0.6
-"""Of the head for any violation, which ranks worse by its parts: .714 AUPRC with .2, .773 with .6."""
+"""The same for the head for any violation, which ranks parts worse: .714 AUPRC with .2, .773 with .6."""
 
 LOUDEST_SHIFT, SOFTEST_SHIFT = 0.0, -4.0
 
@@ -84,19 +86,19 @@ def calibrate(logits: Floats, targets: Floats) -> ClassifierPipeline:
 
 
 def stack_of(odds: Floats, targets: Floats) -> tuple[float, float, float]:
-    """Fit how the head of any violation and the highest label together speak for any violation."""
+    """Fit the combination of the head for any violation and the highest label."""
     own, highest, bias = _logistic(np.stack([odds[:, -1], odds[:, :-1].max(axis=1)], axis=1), targets[:, -1])
     return own, highest, bias
 
 
 def growth_of(loudest: Floats, parts: NDArray[np.int64], limits: Floats) -> Floats:
     """
-    Find by how much the loudest of several harmless parts exceeds one alone, for each doubling of their number.
+    Return the growth of the highest log-odds among several harmless parts, for each doubling of their number.
 
     Args:
-        loudest: Log-odds of the loudest part of each harmless text, shape (texts, heads).
-        parts: How many each has, shape (texts,).
-        limits: Log-odds that about as many whole texts exceed as may be sent to review, shape (heads,).
+        loudest: Log-odds of the highest part of each harmless text, shape (texts, heads).
+        parts: The number of parts of each, shape (texts,).
+        limits: Log-odds that the allowed share of whole texts exceeds, shape (heads,).
     """
     excess = (loudest - limits) / np.log2(parts + 1)[:, np.newaxis]
     growth = np.clip(np.quantile(excess, 1 - FALSE_ALARMS["long"], axis=0), LEAST_GROWTH, MOST_GROWTH)
@@ -106,7 +108,8 @@ def growth_of(loudest: Floats, parts: NDArray[np.int64], limits: Floats) -> Floa
 
 def for_short_texts(odds: Floats, limits: Floats) -> Floats:
     """
-    Find what is to be taken from the log-odds of texts of few words, so that harmless ones are not sent to review.
+    Return the amount to subtract from the log-odds of texts of few words, so that harmless ones do not go to
+    review.
 
     Args:
         odds: Log-odds of harmless texts of few words, shape (texts, heads).
@@ -125,14 +128,14 @@ def thresholds(
     harmless: Mapping[str, Floats], judged: Floats, targets: Floats
 ) -> dict[str, dict[str, float | None]]:
     """
-    Choose from which probability a head reviews and blocks, by its false alarms.
+    Choose the thresholds of each head by its false alarms.
 
     Args:
         harmless: Out-of-fold probabilities of harmless texts, by the names in ``FALSE_ALARMS``, shape (n, heads) each.
-        judged: Those of the rows with exact labels, shape (n, heads).
-        targets: Of these, shape (n, heads).
+        judged: Probabilities of the rows with exact labels, shape (n, heads).
+        targets: Targets of these rows, shape (n, heads).
     Returns:
-        For each head the lowest probability that respects all rates, rounded up to two digits.
+        For each head the lowest threshold within all rates, rounded up to two digits.
     """
 
     def lowest(head: int, rates: Mapping[str, float]) -> float:
@@ -154,7 +157,7 @@ def thresholds(
 
 
 def _block(lowest: float, p: Floats, y: Floats) -> float | None:
-    """Return the lowest threshold from which on what is blocked is precise enough; None if there is none."""
+    """Return the lowest threshold for blocking with the required precision; None if there is none."""
     for threshold in np.arange(max(lowest, LOWEST_BLOCK), 1.0, 0.01):
         blocked = p >= threshold
         if blocked.sum() < MIN_BLOCKED:
@@ -166,7 +169,7 @@ def _block(lowest: float, p: Floats, y: Floats) -> float | None:
 
 def shift_of(odds: Floats, limits: Sequence[float], rate: float) -> Floats:
     """
-    Find what has to be added to the log-odds of a language so that it has few false alarms.
+    Return the amount to add to the log-odds of a language, so that it has few false alarms.
 
     Args:
         odds: Of harmless sentences in it, shape (n, heads).

@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def moderator_of(classifier: EmbeddedClassifier) -> Moderator:
-    """Judge by the shipped policy."""
+    """Return a moderator with the shipped policy."""
     return Moderator(classifier, PolicySettings().build())
 
 
@@ -116,12 +116,12 @@ def hold_out(data: Path) -> Iterator[HeldOut]:
 
 
 def own(name: str) -> list[dict[str, Any]]:
-    """Read texts of our own that nothing is fitted to."""
+    """Read our own texts that are used for evaluation only."""
     return [json.loads(line) for line in (OWN / name).read_text(encoding="utf-8").splitlines()]
 
 
 def kinds(moderator: Moderator) -> Iterator[str]:
-    """Yield how many texts of our own, of each kind, are judged right."""
+    """Yield the share of our own texts of each kind that are judged correctly."""
     cases = [case for case in own("held_out.jsonl") if "term" not in case]
     verdicts = moderator.moderate([case["text"] for case in cases])
     right: dict[tuple[str, str], list[bool]] = defaultdict(list)
@@ -142,7 +142,7 @@ def kinds(moderator: Moderator) -> Iterator[str]:
 
 
 def identity(moderator: Moderator) -> Iterator[str]:
-    """Yield how often a harmless sentence about a group is flagged."""
+    """Yield the share of harmless sentences about groups that are flagged."""
     parts = json.loads((OWN / "identity.json").read_text(encoding="utf-8"))
     yield "**Names of groups** in harmless frames (tests/data/identity.json), flagged and blocked:"
     yield ""
@@ -158,7 +158,7 @@ def identity(moderator: Moderator) -> Iterator[str]:
 
 
 def languages(moderator: Moderator, data: Path) -> Iterator[str]:
-    """Yield how hate is ranked in other languages, and what is flagged there."""
+    """Yield the ranking of hate in other languages, and the share of flagged sentences."""
     yield "**Other languages**: Multilingual HateCheck, without the sentences that model_building/foreign.yml has too."
     yield ""
     yield from table(
@@ -196,7 +196,7 @@ def languages(moderator: Moderator, data: Path) -> Iterator[str]:
 
 
 def quality(held_out: Sequence[HeldOut]) -> Iterator[str]:
-    """Yield ranking, calibration and what the thresholds catch, by label."""
+    """Yield ranking, calibration and recall at the thresholds, by label."""
     rows = [row for part in held_out for row in part.rows]
     verdicts = [v for part in held_out for v in part.moderator.moderate([row.text for row in part.rows])]
     teacher = offensive([row.text for row in rows])
@@ -267,7 +267,7 @@ def hatecheck(moderator: Moderator, data: Path) -> Iterator[str]:
 
 
 def everyday(moderator: Moderator, benign: Sequence[str]) -> Iterator[str]:
-    """Yield how often a benign everyday sentence is flagged, and by which rule."""
+    """Yield the share of benign everyday sentences that are flagged, by rule."""
     verdicts = moderator.moderate(benign)
     counts: dict[str, int] = defaultdict(int)
     for verdict in verdicts:
@@ -280,7 +280,7 @@ def everyday(moderator: Moderator, benign: Sequence[str]) -> Iterator[str]:
 
 
 def asked(texts: Sequence[str]) -> float:
-    """Return the share of texts about which the encoder is asked."""
+    """Return the share of texts that the encoder scores."""
     model, encoder = EmbeddedModel.load(MODEL), SentenceEncoder.load()
     return float(
         np.mean(
@@ -290,7 +290,7 @@ def asked(texts: Sequence[str]) -> float:
 
 
 def other_data(moderator: Moderator, data: Path) -> Iterator[str]:
-    """Yield how "any violation" ranks on sets that were not fitted to and have their own idea of it."""
+    """Yield the ranking of "any violation" on other data sets, which have their own definition of it."""
     yield '**Other data**, "any violation" of the shipped file against each set\'s own label:'
     yield ""
     yield from table("set", "texts", "base rate", "AUPRC", "AUROC", "alt-profanity-check's AUPRC")
@@ -334,7 +334,7 @@ def evasion(held_out: Sequence[HeldOut]) -> Iterator[str]:
 
 
 def padding(held_out: Sequence[HeldOut], shipped: Moderator, data: Path) -> Iterator[str]:
-    """Yield how much recall a violation keeps inside benign sentences, and what long benign text costs."""
+    """Yield the recall of violations inside benign sentences, and the false alarms on long benign texts."""
     benign = Padding(data, part="test")
     clean, hidden = [], []
     for moderator, texts in violations(held_out):
@@ -348,7 +348,7 @@ def padding(held_out: Sequence[HeldOut], shipped: Moderator, data: Path) -> Iter
 
 
 def latency(moderator: Moderator, benign: Sequence[str]) -> Iterator[str]:
-    """Yield the time that texts take, one at a time and in batches, beside a package's."""
+    """Yield the time for texts, one at a time and in batches, compared with a package."""
     together = " ".join(benign)
     yield "**Time** on one core of the machine that wrote this:"
     yield ""

@@ -24,13 +24,15 @@ CHOSEN: Final = {
     "goemotions": 12_000, "toxic_spans": 8000, "davidson": 6000, "convabuse": 3000, "toxigen": 3000,
     "ailuminate": 1000, "profanity": 1000, "crops": 4000, "seeds": 30_000, "cases": 10_000, "foreign": 3000,
 }  # fmt: skip
-"""How many rows of each source the networks are fitted to, beside all rows with exact labels."""
+"""The number of rows of each source for the networks, in addition to all rows with exact labels."""
 
 EXACT: Final = 3.0
-"""What a row with exact labels is worth more than to the n-grams."""
+"""The additional weight of rows with exact labels, relative to the n-grams."""
 
 AS_WRITTEN: Final = 0.3
-"""Share of the rows that are shown as they are written as well; those in other languages are never shown otherwise."""
+"""
+The share of rows that are also used without normalization; rows in other languages are never normalized.
+"""
 
 SCALE: Final = 3.0
 """Vectors have length 1; three times as long they need less of the penalised weights."""
@@ -188,7 +190,7 @@ def _network(x: Floats, y: Floats, weights: Floats, seed: int) -> list[Floats]:
 
 
 def _mean(networks: Sequence[Sequence[Floats]]) -> SecondHeads:
-    """Put networks side by side, as one whose log-odds are their mean, for vectors that are not scaled."""
+    """Return one network whose log-odds are the mean of several, for vectors that are not scaled."""
     share = np.float32(1 / len(networks))
     return SecondHeads(
         hidden=np.concatenate([each[0] for each in networks], axis=1) * np.float32(SCALE),

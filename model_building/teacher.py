@@ -1,4 +1,4 @@
-"""What larger models know: used when fitting only, never shipped."""
+"""The teacher: larger models, which are used for fitting only and never shipped."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 
 def describe(texts: Sequence[str]) -> Floats:
     """
-    Return what the teacher sees of each text: its sentence vector, and how offensive another model finds it.
+    Return the teacher's features of each text: its sentence vector, and the score of another model.
 
-    Encoding takes minutes, so what was found is kept in ``CACHE`` under the checksums of the texts.
+    Encoding takes minutes, so the features are cached in ``CACHE`` under the checksums of the texts.
 
     Returns:
         Shape (texts, width + 1).
@@ -58,7 +58,7 @@ def offensive(texts: Sequence[str]) -> Floats:
 
 def teach(described: Floats, known: NDArray[np.bool_], y: Floats, weights: Floats) -> Floats:
     """
-    Learn one head from the texts where it is known, and give an opinion on all.
+    Fit one head to the texts for which it is known, and return its probability for all texts.
 
     Args:
         described: See `describe`, shape (texts, width).

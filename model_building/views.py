@@ -1,9 +1,10 @@
 """
-Measure what plain views are worth to a model that reads what is written: ``python -m model_building.views``.
+Measure the benefit of deobfuscation for a model that does not know disguises: ``python -m
+model_building.views``.
 
-The remote model cannot be had here, so a model stands in for it that knows no disguise: words and runs of letters
-of the text as it is, weighed by a logistic regression, fitted five times without a fifth of the rows and asked
-about that fifth. Writes the table of docs/decisions/0022; never a text.
+The remote model is not available, so another model is used: a logistic regression over words and character
+n-grams of the text as written, fitted five times without a fifth of the rows and applied to that fifth.
+Writes the table of docs/decisions/0022; never a text.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def table(texts: Sequence[str], harmful: NDArray[np.bool_], groups: Sequence[str]) -> Iterator[str]:
-    """Yield recall at the threshold that lets so many false alarms pass on texts as written."""
+    """Yield the recall at the threshold with this rate of false alarms on texts as written."""
     parts = [
         (unseen, literal_model([texts[i] for i in seen], harmful[seen]))
         for seen, unseen in GroupKFold(PARTS).split(texts, groups=groups)
@@ -79,7 +80,7 @@ def table(texts: Sequence[str], harmful: NDArray[np.bool_], groups: Sequence[str
 
 
 def literal_model(texts: Sequence[str], harmful: NDArray[np.bool_]) -> Score:
-    """Fit a model that reads what is written."""
+    """Fit the model."""
     features = make_union(
         TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"\S+"),  # noqa: S106
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=3, sublinear_tf=True),
@@ -92,7 +93,7 @@ def literal_model(texts: Sequence[str], harmful: NDArray[np.bool_]) -> Score:
 
 
 def share_with_view(texts: Sequence[str]) -> float:
-    """Return for what share of texts a model is asked twice."""
+    """Return the share of texts that are scored twice."""
     return sum(deobfuscated(text) is not None for text in texts) / len(texts)
 
 

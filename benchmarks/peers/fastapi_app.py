@@ -19,7 +19,7 @@ class Text(BaseModel):
 
 @app.post("/classify")
 def classify(body: Text) -> dict[str, Any]:
-    """Ask the upstream and pass its answer on; a plain function, which FastAPI runs in its threads."""
+    """Call the upstream and return its answer; FastAPI runs a plain function in its threads."""
     reply = requests.post(
         URL,
         json={"inputs": body.text, "parameters": {"top_k": 9, "function_to_apply": "softmax"}},
