@@ -1,5 +1,5 @@
 """
-CPU time of listed terms: `Terms.read`, compared with one regular expression of the same terms.
+CPU time of listed terms: `Terms.screen`, compared with one regular expression of the same terms.
 
     python -m benchmarks.terms
 """
@@ -29,7 +29,7 @@ def main() -> None:
     for number in (10, 1_000, 10_000):
         words = ["".join(generator.choices(LETTERS, k=9)) for _ in range(number)]
         terms = Terms({Action.BLOCK: words})
-        ours = _each(terms.read, texts)
+        ours = _each(terms.screen, texts)
         peer = _each(_Search(re.compile(rf"\b(?:{'|'.join(words)})\b")), texts)
         print(f"{number:6} terms: {ours:.0f}, as a regular expression {peer:.0f} ({peer / ours:.1f} times)")
 

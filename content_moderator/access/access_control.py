@@ -94,7 +94,7 @@ class AccessControl:
         Count the other texts of a request: it was admitted as one text, before its body was read.
 
         Args:
-            admission: Of the request.
+            admission: The admission of the request.
             texts: How many texts it has.
             parts: The number of parts in which they are scored; counted up to the quota of the smallest
                 limit.

@@ -52,7 +52,7 @@ class LimitStatus:
     reset_seconds: int
 
 
-class _Said(NamedTuple):
+class _ServerCount(NamedTuple):
     """The used quota of a limit according to the server, and when it expires on the limiter's clock."""
 
     taken: int
@@ -116,29 +116,29 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._clock = clock
         self._drop_connections = drop_connections
-        self._last_said: OrderedDict[tuple[str, RateLimitItem], _Said] = OrderedDict()
+        self._server_counts: OrderedDict[tuple[str, RateLimitItem], _ServerCount] = OrderedDict()
 
-    def take(self, who: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[LimitStatus]:
+    def take(self, account: str, limits: Sequence[RateLimitItem], cost: int = 1) -> list[LimitStatus]:
         """
-        Use up *cost* of each limit of *who*, and return what remains.
+        Use up *cost* of each limit of *account*, and return what remains.
 
         Raises:
             RateLimitedError: The remaining quota of a limit is too small.
         """
         if not limits:
             return []
-        taken = self._take_shared(who, limits, cost) or self._take_here(who, limits, cost)
+        taken = self._take_shared(account, limits, cost) or self._take_here(account, limits, cost)
         if taken.refused is None:
             return taken.limit_statuses
         never = cost > taken.refused.quota
         seconds = None if never else taken.refused.reset_seconds
         raise RateLimitedError(taken.limit_statuses, retry_after_seconds=seconds)
 
-    def _take_shared(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken | None:
+    def _take_shared(self, account: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken | None:
         if self._shared is None or not self._breaker.allows_call():
             return None
         try:
-            taken = _take(self._shared, who, limits, cost)
+            taken = _take(self._shared, account, limits, cost)
         except Exception as error:  # noqa: BLE001  (a server that answers nonsense makes the library raise anything)
             metrics.LIMIT_STORAGE_FAILURES.inc()
             cause = error.__cause__ or error
@@ -153,32 +153,34 @@ class RateLimiter:
             # The server refused although the quota suffices: the window has moved, or the reply is malformed.
             metrics.LIMIT_STORAGE_FAILURES.inc()
             return None
-        self._keep(who, limits, taken.limit_statuses)
+        self._keep(account, limits, taken.limit_statuses)
         return taken
 
-    def _keep(self, who: str, limits: Sequence[RateLimitItem], limit_statuses: Sequence[LimitStatus]) -> None:
+    def _keep(
+        self, account: str, limits: Sequence[RateLimitItem], limit_statuses: Sequence[LimitStatus]
+    ) -> None:
         """Store the counts of the server, to be used if it fails."""
         now = self._clock()
         with self._lock:
-            for limit, allowance in zip(limits, limit_statuses, strict=True):
-                taken = allowance.quota - allowance.remaining
-                self._last_said[who, limit] = _Said(taken, now + allowance.reset_seconds)
-                self._last_said.move_to_end((who, limit))
-            while len(self._last_said) > MAX_KEPT:
-                self._last_said.popitem(last=False)
+            for limit, status in zip(limits, limit_statuses, strict=True):
+                taken = status.quota - status.remaining
+                self._server_counts[account, limit] = _ServerCount(taken, now + status.reset_seconds)
+                self._server_counts.move_to_end((account, limit))
+            while len(self._server_counts) > MAX_KEPT:
+                self._server_counts.popitem(last=False)
 
-    def _take_here(self, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
+    def _take_here(self, account: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
         with self._lock:
             if self._local is None:
                 # Created on first use, because it starts a thread.
                 self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
             for limit in limits:
-                said = self._last_said.pop((who, limit), None)
-                if said is not None and said.taken > 0 and said.until > self._clock():
-                    before = limit.amount - self._local.get_window_stats(limit, who).remaining
-                    if said.taken > before:
-                        self._local.hit(limit, who, cost=said.taken - before)
-            return _take(self._local, who, limits, cost)
+                last = self._server_counts.pop((account, limit), None)
+                if last is not None and last.taken > 0 and last.until > self._clock():
+                    before = limit.amount - self._local.get_window_stats(limit, account).remaining
+                    if last.taken > before:
+                        self._local.hit(limit, account, cost=last.taken - before)
+            return _take(self._local, account, limits, cost)
 
 
 def build_rate_limiter(settings: LimitsSettings, password: Secret | None) -> RateLimiter:
@@ -199,24 +201,27 @@ def build_rate_limiter(settings: LimitsSettings, password: Secret | None) -> Rat
         max_connections=settings.max_connections,
         password=password,
         password_name="LIMITS_PASSWORD",  # noqa: S106  (where it belongs)
-        # In a burst, requests wait for a connection: counting alone would admit too many.
+        # In a burst, requests wait for a connection: if each process counted for itself, too many would be
+        # admitted.
         wait_seconds=WAIT_SECONDS,
     )
     storage = RedisStorage(settings.url, connection_pool=pool, key_prefix=PREFIX, wrap_exceptions=True)
     return RateLimiter(storage, drop_connections=pool.disconnect, pause_seconds=settings.pause_seconds)
 
 
-def _take(limiter: LimitsStrategy, who: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
+def _take(limiter: LimitsStrategy, account: str, limits: Sequence[RateLimitItem], cost: int) -> _Taken:
     refusing = next(
-        (place for place, limit in enumerate(limits) if not limiter.hit(limit, who, cost=cost)), None
+        (place for place, limit in enumerate(limits) if not limiter.hit(limit, account, cost=cost)), None
     )
-    limit_statuses = list(_allowances(limiter, who, limits))
+    limit_statuses = list(_statuses(limiter, account, limits))
     return _Taken(limit_statuses, None if refusing is None else limit_statuses[refusing])
 
 
-def _allowances(limiter: LimitsStrategy, who: str, limits: Sequence[RateLimitItem]) -> Iterator[LimitStatus]:
+def _statuses(
+    limiter: LimitsStrategy, account: str, limits: Sequence[RateLimitItem]
+) -> Iterator[LimitStatus]:
     for limit in limits:
-        stats = limiter.get_window_stats(limit, who)
+        stats = limiter.get_window_stats(limit, account)
         multiple = f"{limit.multiples}-" if limit.multiples > 1 else ""
         yield LimitStatus(
             name=f"per-{multiple}{limit.GRANULARITY.name}",

@@ -7,7 +7,7 @@ import structlog
 
 from content_moderator.cache.answer_cache import AnswerCache
 from content_moderator.cache.near_copies.finder import NearCopyFinder
-from content_moderator.cache.near_copies.guard import Guard, SimilarityJudge
+from content_moderator.cache.near_copies.guard import Guard, SimilarityScorer
 from content_moderator.config.extras import extra
 from content_moderator.config.settings import Settings
 from content_moderator.domain.caller import Caller
@@ -39,7 +39,7 @@ class AnswerCaches:
         self,
         settings: Settings,
         identity: ClassifierIdentity,
-        judge: SimilarityJudge | None,
+        judge: SimilarityScorer | None,
         *,
         separate: Collection[str] = (),
     ) -> None:

@@ -73,7 +73,7 @@ class AnswerStore:
         self._lock = threading.Lock()
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._bytes = 0
-        self._shown = 0, 0
+        self._reported = 0, 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -91,7 +91,7 @@ class AnswerStore:
                 return None
             if self._clock() - entry.stored_at >= self._settings.ttl_seconds:
                 self._drop(key, "expired")
-                self._show()
+                self._update_gauges()
                 return None
             self._entries.move_to_end(key)
             return entry
@@ -110,7 +110,7 @@ class AnswerStore:
                 self._make_room(entry.size, entries=1)
                 self._entries[key] = entry
                 self._bytes += entry.size
-            self._show()
+            self._update_gauges()
             return fits
 
     def attach(self, key: bytes, entry: Entry, response: object, size: int) -> None:
@@ -125,7 +125,7 @@ class AnswerStore:
                 entry.response = response
                 entry.size += size
                 self._bytes += size
-                self._show()
+                self._update_gauges()
 
     def _make_room(self, size: int, *, entries: int) -> None:
         while len(self._entries) + entries > self._settings.max_entries:
@@ -138,9 +138,9 @@ class AnswerStore:
         self._on_drop(key)
         metrics.CACHE_EVICTIONS.labels(reason).inc()
 
-    def _show(self) -> None:
+    def _update_gauges(self) -> None:
         # A process can have several caches, and the gauge is their sum.
-        entries, size = self._shown
-        self._shown = len(self._entries), self._bytes
-        metrics.CACHE_ENTRIES.inc(self._shown[0] - entries)
-        metrics.CACHE_BYTES.inc(self._shown[1] - size)
+        entries, size = self._reported
+        self._reported = len(self._entries), self._bytes
+        metrics.CACHE_ENTRIES.inc(self._reported[0] - entries)
+        metrics.CACHE_BYTES.inc(self._reported[1] - size)

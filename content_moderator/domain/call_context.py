@@ -22,7 +22,9 @@ class CacheMode(Enum):
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """
-    The context of a call; every wrapper passes it on unchanged.
+    The context of a call, which wrappers pass on.
+
+    `Batching` creates a new one for each shared call; stand-ins and checks have their own deadlines.
 
     Args:
         deadline: The time when an answer is no longer useful. It is set once for a request and never

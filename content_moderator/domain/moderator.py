@@ -133,7 +133,7 @@ class Moderator:
         """
         if self.explainer is None or self.explainer.identity != verdict.classification.classifier:
             return None
-        shown = self.policy.terms.read(clean(text)).text
+        shown = self.policy.terms.screen(clean(text)).text
         outer, inner = origins_of_clean(text), origins_of_clean(shown)
         origins = [outer[place] for place in inner]
         labels = [reason.label for reason in verdict.reasons if reason.rule == "score"] or [ANY]
@@ -143,7 +143,7 @@ class Moderator:
         ]
 
     def _screen(self, cleaned: str) -> ScreenedText:
-        screened = self.policy.terms.read(cleaned)
+        screened = self.policy.terms.screen(cleaned)
         return replace(screened, text=clean(screened.text)) if screened.masked else screened
 
     def _judged(self, outcome: Outcome, screened: ScreenedText) -> Judgement:

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal
 
 from content_moderator.domain.action import CONSEQUENCES, Action, severest
 from content_moderator.domain.classification import Classification
 from content_moderator.domain.label import Label
-from content_moderator.domain.verdict import ANY, LANGUAGE, TERM, JudgedLanguage, Reason, Verdict
+from content_moderator.domain.verdict import ANY, LANGUAGE, TERM, DetectedLanguage, Reason, Verdict
 from content_moderator.text.language import ENGLISH, SHORT, language_of
 from content_moderator.text.terms import ScreenedText, Terms
 
@@ -93,20 +93,20 @@ class Policy:
             for classifier, rules in self.rules.items()
         }
 
-    def judge(self, classification: Classification, reading: ScreenedText | None = None) -> Verdict:
+    def judge(self, classification: Classification, screened: ScreenedText | None = None) -> Verdict:
         """
         Apply every rule to its score; the severest action is the decision.
 
         Args:
             classification: The scores of a text.
-            reading: The same text, screened; None if listed terms do not matter.
+            screened: The same text, screened; None if listed terms do not matter.
         """
-        language = self._language(classification, reading)
-        exempt = reading is not None and reading.exempt
+        language = self._language(classification, screened)
+        exempt = screened is not None and screened.exempt
         met = [] if exempt else self._scored(classification, language)
         terms = [
             Reason(TERM, "term", 1.0, 1.0, match.action, match.term)
-            for match in (reading.matches if reading else ())
+            for match in (screened.matches if screened else ())
             if match.action is not Action.ALLOW
         ]
         if not exempt and not language.judged and self._mode(classification) == "review":
@@ -121,13 +121,13 @@ class Policy:
     def _mode(self, classification: Classification) -> OtherLanguages:
         return self.other_languages.get(classification.classifier.name, "review")
 
-    def _language(self, classification: Classification, reading: ScreenedText | None) -> JudgedLanguage:
+    def _language(self, classification: Classification, screened: ScreenedText | None) -> DetectedLanguage:
         found = classification.language
         if found is None:
-            found = SHORT if reading is None else language_of(reading.text)
-        return JudgedLanguage(*found, judged=found.code in classification.classifier.languages)
+            found = SHORT if screened is None else language_of(screened.text)
+        return DetectedLanguage(*found, judged=found.code in classification.classifier.languages)
 
-    def _scored(self, classification: Classification, language: JudgedLanguage) -> list[Reason]:
+    def _scored(self, classification: Classification, language: DetectedLanguage) -> list[Reason]:
         if (
             not language.judged
             and classification.classifier.cautious
@@ -142,7 +142,7 @@ class Policy:
         scores = classification.scores
         for name, label, rule in self._rules[classification.classifier.name]:
             score = classification.unsafe if label is None else scores[label]
-            if met := (rule if may_block else Rule(rule.review)).apply(score):
+            if met := (rule if may_block else replace(rule, block=None)).apply(score):
                 category = "any" if label is None else label.category
                 reasons.append(Reason(name, category, score, *met))
         return reasons

@@ -1,4 +1,4 @@
-"""Connects the work of several threads to one request."""
+"""The request for which a thread works."""
 
 from dataclasses import dataclass
 

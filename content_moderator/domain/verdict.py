@@ -67,7 +67,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedLanguage:
+class DetectedLanguage:
     """
     The language of a text.
 
@@ -99,7 +99,7 @@ class Verdict:
     decision: Action
     reasons: tuple[Reason, ...]
     policy: "Policy"
-    language: JudgedLanguage
+    language: DetectedLanguage
 
     @property
     def flagged(self) -> bool:

@@ -45,7 +45,7 @@ def allow_descriptors(server: Arbiter) -> None:
 
 
 def keep_spare_descriptor(worker: Any) -> None:
-    """Open a spare descriptor, which is closed to accept and refuse a connection."""
+    """Open a spare descriptor. Closing it makes room to accept a connection and close it at once."""
     with contextlib.suppress(OSError):
         worker_state(worker).spare_descriptor = os.open(os.devnull, os.O_RDONLY)
 

@@ -39,7 +39,7 @@ class LogWriter:
 
     Args:
         descriptor: The file descriptor of the log.
-        on_drop: Called with the number of lines that were not written, and the reason.
+        on_drop: Called with the number of lines that were not written.
     """
 
     def __init__(self, descriptor: int, *, on_drop: Callable[[int], object] = lambda _: None) -> None:

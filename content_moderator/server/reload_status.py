@@ -27,7 +27,7 @@ def read_reload_status(folder: str | None) -> ReloadStatus | None:
     Read the status.
 
     Args:
-        folder: That the master shares with its workers.
+        folder: The run folder.
     Returns:
         The status; None if there is none.
     """
@@ -45,7 +45,7 @@ def workers(folder: str | None) -> dict[str, int]:
     Return the running workers.
 
     Args:
-        folder: That the master shares with its workers.
+        folder: The run folder.
     Returns:
         The process ids by metric slot.
     """

@@ -7,8 +7,8 @@ from typing import Final
 
 from content_moderator.text.sentence import sentences
 
-USUAL_BYTES: Final = 3
-"""Characters per token in usual text; a low estimate, English has about four."""
+BYTES_PER_TOKEN: Final = 3
+"""Bytes per token in usual text; a low estimate, English has about four."""
 
 _WORD: Final = re.compile(r"\S+")
 _WHITE: Final = re.compile(r"\s+")
@@ -29,7 +29,7 @@ def max_tokens(text: str) -> int:
 
 def usual_tokens(text: str) -> int:
     """Return the estimated number of tokens of usual text. It is no upper bound: see `max_tokens`."""
-    return math.ceil(max_tokens(text) / USUAL_BYTES)
+    return math.ceil(max_tokens(text) / BYTES_PER_TOKEN)
 
 
 def collapse_white_space(text: str) -> str:

@@ -41,12 +41,10 @@ _BLANK: Final = re.compile(
     "\U000e0000-\U000e0fff\u2800\ufffc]"
 )
 _MIN_WORDS_APART: Final = 3
-"""
-The least number of words that can be one word in pieces; two words, such as "spam" and "word", can be just
-that.
-"""
+"""The least number of pieces that count as separate words; two pieces, "spam" and "word", can be one word."""
+
 _MIN_MEAN_LETTERS: Final = 3
-"""The largest mean length of such pieces."""
+"""The least mean length of pieces that count as separate words."""
 
 # Runs without white space. Control characters that Python counts as white space do not count here.
 _BETWEEN_SPACES: Final = re.compile(r"(?:\S|[\x1c-\x1f\x85])+")

@@ -8,8 +8,8 @@ from content_moderator.text.spacing import is_frequent
 
 _LETTER: Final = re.compile(r"[a-z]")
 
-# The look-behind admits only the start of a token and the possessive letters never give back, so
-# each character is looked at once: "ababab..." without either takes quadratic time.
+# The look-behind lets a match start only at the start of a token, and possessive quantifiers do not
+# backtrack. Without both, "ababab..." would take quadratic time.
 MIXED_TOKEN: Final = re.compile(r"(?<![a-z0-9@$!|+])[a-z]*+[0-9@$!|+][a-z0-9@$!|+]*+")
 _NUMBER_WITH_UNIT: Final = re.compile(r"[0-9]++[a-z]{1,3}|[a-z]++[0-9]{2,}")
 _AMOUNT: Final = re.compile(r"[0-9]++[a-z]{1,3}")

@@ -297,8 +297,8 @@ _CAMEL_PART: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]")
 _MIN_CAMEL: Final = 3
 """The least mean length of the parts."""
 
-# Three or more lone letters with the same separator of one to three characters. Nothing may fail after the
-# repeated part, so the expression cannot back-track: quadratic behaviour starts with a check at the end.
+# Three or more lone letters with the same separator of one to three characters. The pattern ends with its
+# repeated part, so that it cannot backtrack; a check after that part would take quadratic time.
 _LONE: Final = r"(?<![^\W_])[a-z](?![^\W_])"
 _MIN_LONE: Final = 3
 _MIN_IDEOGRAPHS: Final = 2

@@ -22,7 +22,7 @@ def profanity(cleaned: str) -> float:
         Surge AI's profanity list, in which people have judged each term from 1 to 3; see NOTICE.
     """
     terms, severity = _listed()
-    found = [severity[match.term] for match in terms.read(cleaned).matches]
+    found = [severity[match.term] for match in terms.screen(cleaned).matches]
     return round(_MILDEST + _FOR_EACH_STEP * max(found), 4) if found else NO_PROFANITY
 
 

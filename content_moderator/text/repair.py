@@ -122,7 +122,10 @@ class Repairs:
         return self._read(word) if len(word) <= MAX_CACHED_LETTERS else self._read_word(word)
 
     def _read_word(self, word: str) -> tuple[str, ...] | None:  # noqa: PLR0911  (one for each kind of repair)
-        """Return the words that *word* stands for, possibly itself; None if it is a usual word."""
+        """
+        Return the words that *word* stands for, possibly itself; None if it is a word of the dictionary or no
+        word.
+        """
         if word in self._spellings:
             return tuple(self._spellings[word].split())
         if not (word.isascii() and word.isalpha()) or word in self._words or in_dictionary(word):

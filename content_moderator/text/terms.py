@@ -96,7 +96,7 @@ class Terms:
         if known:
             self._automaton.make_automaton()
 
-    def read(self, text: str) -> ScreenedText:
+    def screen(self, text: str) -> ScreenedText:
         """Screen a cleaned text."""
         if not self.count:
             return ScreenedText(text)

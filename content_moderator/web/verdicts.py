@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from content_moderator.domain.verdict import JudgedLanguage, Verdict
+from content_moderator.domain.verdict import DetectedLanguage, Verdict
 from content_moderator.observability.decision_metrics import count_verdict
 from content_moderator.web.request_record import current_record
 from content_moderator.web.state import current_caller, current_state
@@ -52,5 +52,5 @@ def source_headers(verdicts: Sequence[Verdict]) -> dict[str, str]:
     return headers
 
 
-def _named(language: JudgedLanguage) -> str:
+def _named(language: DetectedLanguage) -> str:
     return language.code if language.judged else f"{language.code};judged=false"

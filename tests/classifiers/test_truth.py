@@ -159,7 +159,7 @@ TERMED: Final = [case for case in (*FIELD, *HELD_OUT) if "term" in case]
 def test_terms_are_found_in_any_disguise_and_nowhere_else() -> None:
     wrong = []
     for case in TERMED:
-        found = bool(Terms({Action.BLOCK: [case["term"]]}).read(clean(case["text"])).matches)
+        found = bool(Terms({Action.BLOCK: [case["term"]]}).screen(clean(case["text"])).matches)
         if found != case["want"]:
             wrong.append((case["term"], case["text"]))
     assert len(wrong) <= 1, wrong

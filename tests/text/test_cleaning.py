@@ -64,7 +64,7 @@ def test_no_invisible_character_changes_what_any_part_of_the_code_reads() -> Non
         text = f"{between}you id{between}iot,{between} come to the cas{between}ino{between}"
         assert clean(text) == shown
         assert normalise(text) == normalise(shown)
-        assert [match.term for match in terms.read(clean(text)).matches] == ["casino"]
+        assert [match.term for match in terms.screen(clean(text)).matches] == ["casino"]
         assert fold(clean(text)) == fold(shown)
         assert deobfuscated(clean(text)) is None
         origins = origins_of_clean(text)

@@ -26,7 +26,7 @@ TERMS = Terms(
 
 
 def found(text: str, terms: Terms = TERMS) -> list[str]:
-    return [match.term for match in terms.read(clean(text)).matches]
+    return [match.term for match in terms.screen(clean(text)).matches]
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_short_terms_are_found_and_not_more(text: str, expected: list[str]) -> N
 
 
 def test_disguised_allowed_terms_are_blanked_too() -> None:
-    assert SHORT.read("the cooool_runnings film").text == "the                 film"
-    assert SHORT.read("the coool runnnings film").text == "the                 film"
+    assert SHORT.screen("the cooool_runnings film").text == "the                 film"
+    assert SHORT.screen("the coool runnnings film").text == "the                 film"
 
 
 @pytest.mark.parametrize("piece", ["a", "aaab", "ab", "kkk ", "x" * 50 + " ", "a_", "k.", "fr333"])
@@ -101,13 +101,13 @@ def test_disguised_allowed_terms_are_blanked_too() -> None:
 def test_stretched_letters_take_linear_time(piece: str) -> None:
     """A quadratic step would take minutes."""
     for length in (20_000, 200_000):
-        SHORT.read(piece * (length // len(piece)))
+        SHORT.screen(piece * (length // len(piece)))
 
 
 def test_allowed_terms_are_blanked_in_place() -> None:
-    assert TERMS.read("In Zorpington, now") == ScreenedText("In           , now", masked=True)
-    assert TERMS.read("Zorpington!") == ScreenedText("Zorpington!", masked=True, exempt=True)
-    assert TERMS.read("elsewhere") == ScreenedText("elsewhere")
+    assert TERMS.screen("In Zorpington, now") == ScreenedText("In           , now", masked=True)
+    assert TERMS.screen("Zorpington!") == ScreenedText("Zorpington!", masked=True, exempt=True)
+    assert TERMS.screen("elsewhere") == ScreenedText("elsewhere")
 
 
 def test_scripts_without_spaces_need_stars() -> None:
@@ -142,7 +142,7 @@ def test_finds_what_looking_word_by_word_finds(words: list[str], between: str) -
     expected |= {"free pills"} if ("free", "pills") in itertools.pairwise(read) else set()
     expected |= {"*zorp*"} if "zorp" in read else set()
     expected |= {"plonk*"} if "plonked" in read else set()
-    reading = TERMS.read(text)
+    reading = TERMS.screen(text)
     assert {match.term for match in reading.matches} == expected
     assert reading.masked is bool(places)
     assert len(reading.text) == len(text)
@@ -162,8 +162,8 @@ def test_finds_one_of_very_many() -> None:
 def test_allowed_terms_do_not_make_it_slow() -> None:
     """Comparing each with each would take a hundred million steps."""
     terms = Terms({Action.BLOCK: ["b"], Action.ALLOW: ["a b", "c"]})
-    assert terms.read("a b c " * 10_000).matches == ()
-    assert [match.term for match in terms.read("a b c " * 10_000 + "b").matches] == ["b"]
+    assert terms.screen("a b c " * 10_000).matches == ()
+    assert [match.term for match in terms.screen("a b c " * 10_000 + "b").matches] == ["b"]
 
 
 def moderator(fake: FakeClassifier, **lists: list[str]) -> Moderator:

@@ -1,8 +1,10 @@
--- KEYS: of a record, of its lease, of the segments of its text. ARGV: the record, its milliseconds, the name
--- of the text, how many bytes of names a segment holds at most. The newest names come first, and each once.
+-- Stores a record, and adds the name of its text to the segments of the text.
+-- KEYS[1]: the record. KEYS[2]: its lease. KEYS[3..]: the segments of its text.
+-- ARGV[1]: the record. ARGV[2]: its lifetime in milliseconds. ARGV[3]: the name of the text.
+-- ARGV[4]: the largest number of bytes of names in a segment. The newest names come first, each once.
 local done = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[2])
--- Only now: after any other write a full server would let this one pass as well.
+-- The record is written first, because a full server refuses only the first write of a script.
 if done.err then return done end
 local name, most = ARGV[3], tonumber(ARGV[4])
 for i = 3, #KEYS do

@@ -1,6 +1,8 @@
--- KEYS: of segments that a near text may have. ARGV: bytes of a name, what comes before a name in the key of
--- its record, how many records at most, bytes of a record at most. Gives names and records in turn, those
--- first whose texts share the most segments.
+-- Finds the records of texts that share segments with a text.
+-- KEYS: the segments that a near copy can have.
+-- ARGV[1]: bytes of a name. ARGV[2]: prefix of the key of a record, before the name.
+-- ARGV[3]: the largest number of records. ARGV[4]: the largest number of bytes of a record.
+-- Returns names and records in turn, those of the texts with the most common segments first.
 local size, shared, order = tonumber(ARGV[1]), {}, {}
 for first = 1, #KEYS, 1000 do
   local last = math.min(first + 999, #KEYS)

@@ -1,6 +1,8 @@
--- KEYS: for each text the key of its record and of its lease. ARGV: bytes of a record at most, milliseconds
--- of a lease (0 for none). Gives for each text V and the record, P for a value that is none, T if another
--- holds the lease, or M: it is missing, and the lease is ours.
+-- Looks up records, and takes leases of missing ones.
+-- KEYS: for each text its record and its lease, in turn.
+-- ARGV[1]: the largest number of bytes of a record. ARGV[2]: the time of a lease in milliseconds, 0 for none.
+-- Returns for each text: V and the record; P if the value is not a valid record; T if another process has the
+-- lease; M if the record is missing and this process has the lease.
 local found = {}
 for i = 1, #KEYS, 2 do
   local size = redis.pcall('STRLEN', KEYS[i])

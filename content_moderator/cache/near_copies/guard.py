@@ -48,7 +48,7 @@ _TELLING: Final = HARMFUL | {"gender", "group", "oppose"}
 """Classes of the embedded model's lexicon whose words decide what a text says about people."""
 
 
-class SimilarityJudge(Classifier, Protocol):
+class SimilarityScorer(Classifier, Protocol):
     """The part of the embedded classifier that the guard uses."""
 
     @property
@@ -129,7 +129,7 @@ class Guard:
         if change.is_farewell:
             return "farewell"
         if change.is_greeting and not _CHEERFUL.isdisjoint((*change.removed, *change.added)):
-            # Thanks for a fire are something else than a report of it.
+            # Thanks added to a text about violence can change its meaning.
             grave = any(self._lexicon.get(token.lower()) == "violence" for token in old)
             return "farewell" if grave else None
         if change.is_greeting or change.is_apostrophe:

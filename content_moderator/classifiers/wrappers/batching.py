@@ -54,7 +54,7 @@ MAX_GATHER_SECONDS: Final = 0.01
 _log = structlog.get_logger(__name__)
 
 
-class _Caller:
+class _Waiter:
     """
     A thread in `Batching.classify`, with the outcomes of its texts and a way to wake it.
 
@@ -103,7 +103,7 @@ class _Entry:
     text: str
     tokens: int
     since: float
-    caller: _Caller
+    caller: _Waiter
     index: int
 
 
@@ -145,7 +145,7 @@ class Batching:
         self._room = threading.Condition(self._lock)
         self._slices_waiting = 0
         self._waiting: list[_Entry] = []
-        self._watcher: _Caller | None = None
+        self._watcher: _Waiter | None = None
         self._texts_in_calls = 0
         self._calls = 0
         self._singles_until = float("-inf")
@@ -173,7 +173,7 @@ class Batching:
                 outcomes.append(outcome)
         return outcomes
 
-    def _admit(self, texts: Sequence[str], deadline: Deadline, *, may_wait: bool) -> _Caller:
+    def _admit(self, texts: Sequence[str], deadline: Deadline, *, may_wait: bool) -> _Waiter:
         """
         Put the first of *texts* into the queue: as many as there is room for, at most half of the queue.
 
@@ -191,7 +191,7 @@ class Batching:
                 self._wait_for_room(deadline)
             texts = texts[: min(room, math.ceil(self._settings.max_waiting / 2))]
             now = self._clock()
-            caller = _Caller(len(texts), deadline.at)
+            caller = _Waiter(len(texts), deadline.at)
             self._waiting += [
                 _Entry(text, usual_tokens(text), now, caller, index) for index, text in enumerate(texts)
             ]
@@ -210,7 +210,7 @@ class Batching:
         finally:
             self._slices_waiting -= 1
 
-    def _wait(self, caller: _Caller, deadline: Deadline) -> None:
+    def _wait(self, caller: _Waiter, deadline: Deadline) -> None:
         """Wait until all outcomes are there or the deadline has passed; send calls in the meantime."""
         while True:
             seconds = min(max(deadline.remaining, 0), threading.TIMEOUT_MAX)
@@ -231,7 +231,7 @@ class Batching:
             if batch is not None:
                 self._send(batch, caller)
 
-    def _give_up(self, caller: _Caller) -> None:
+    def _give_up(self, caller: _Waiter) -> None:
         """Remove a caller's texts from the queue, except those in a call. The lock must be held."""
         self._waiting = [entry for entry in self._waiting if entry.caller is not caller]
         error = DeadlineExceededError("no answer came in time")
@@ -297,7 +297,7 @@ class Batching:
         self._waiting = [entry for entry in self._waiting if entry not in taken]
         return batch
 
-    def _send(self, batch: Sequence[_Entry], leader: _Caller | None) -> None:
+    def _send(self, batch: Sequence[_Entry], leader: _Waiter | None) -> None:
         """
         Make one call in this thread, which is that of *leader* if there is one; deliver the outcomes and
         start the next calls.

@@ -9,9 +9,12 @@ class ClassifierError(AnswerableError):
     """
     The classifier gave no complete and valid answer.
 
-    The exception's own message is for the log. ``retryable`` tells whether the same call may
-    succeed if simply made again; ``about_the_text`` whether another text may succeed all the same;
-    ``told_seconds`` what the upstream said of when, None if nothing.
+    The exception's own message is for the log.
+
+    Attributes:
+        retryable: Whether the same call can succeed if it is repeated.
+        about_the_text: Whether the error depends on the text, so that other texts can succeed.
+        told_seconds: The wait that the server asked for; None if it asked for none.
     """
 
     retryable: ClassVar[bool] = False

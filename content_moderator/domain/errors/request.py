@@ -113,8 +113,8 @@ class RateLimitedError(RequestError):
     The caller has exceeded a rate limit.
 
     Args:
-        allowances: The remaining quota of each limit. retry_after_seconds: Time until the quota suffices;
-            None if it never does.
+        limit_statuses: The remaining quota of each limit.
+        retry_after_seconds: Time until the quota suffices; None if it never does.
     """
 
     status = 429
