@@ -1,9 +1,11 @@
 """Who may import whom, as the layout promises."""
 
 import ast
+import re
 import subprocess
 import sysconfig
 from pathlib import Path
+from typing import Final
 
 from content_moderator.domain import errors
 from content_moderator.domain.errors import AnswerableError, ModeratorError, answerable_errors
@@ -81,3 +83,18 @@ def test_every_error_has_its_own_code_and_stands_in_the_tree() -> None:
         assert error.__name__ in tree
         assert f"{error.status}  {error.code}" in tree
     assert issubclass(AnswerableError, ModeratorError)
+
+
+def test_files_that_documents_name_exist() -> None:
+    """Paths in backticks, and names of tests, in the README, docs/ and the decisions."""
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    missing = []
+    for document in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for name in _PATH.findall(document.read_text()):
+            places = (ROOT / name, ROOT / "content_moderator" / name)
+            if name not in tests and not any(map(Path.exists, places)):
+                missing.append(f"{document.name}: {name}")
+    assert missing == []
+
+
+_PATH: Final = re.compile(r"`([a-z_]+(?:/[a-z_]+)*(?:/|/?[a-z_]+\.(?:py|lua|js)))`")
