@@ -1,4 +1,4 @@
-"""Who may import whom, as the layout promises."""
+"""The rules of the architecture: imports, errors, and files that documents name."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ def imported_at_once(path: Path) -> set[str]:
 
 
 def test_what_an_extra_installs_is_imported_only_when_asked_for() -> None:
-    """Else a plain installation does not run."""
+    """Otherwise an installation without extras would not run."""
     by_name = {
         ".".join(("content_moderator", *Path(where(path)).with_suffix("").parts)): path for path in MODULES
     }

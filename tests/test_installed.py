@@ -1,4 +1,4 @@
-"""What somebody has who installs the package and nothing else: the wheel in an environment of its own."""
+"""The installed package without extras: the wheel in its own environment."""
 
 import json
 import os

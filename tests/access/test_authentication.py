@@ -1,4 +1,4 @@
-"""Who may ask: keys, scopes and the short list of what is for everybody."""
+"""Authentication: keys, scopes and the short list of public endpoints."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def test_every_route_but_a_short_list_needs_a_key(keys: Keys, fake: FakeClassifier) -> None:
-    """Whatever route is added needs a key, unless it is added to the list as well."""
+    """A new route needs a key, unless it is added to the list of public endpoints."""
     keys.add("forum", "classify", "metrics")
     app = locked(keys, fake)
     client = app.test_client()
@@ -89,7 +89,7 @@ def test_key_may_be_shown_in_either_header(headers: str, keys: Keys) -> None:
     name, _, value = headers.format(key=keys.add("forum", "classify")).partition(": ")
     client = locked(keys).test_client()
     for _ in range(2):
-        # The second is answered from memory, before Flask.
+        # The second request is answered from the cache, in front of Flask.
         assert client.post("/classify", json=TEXT, headers={name: value}).status_code == 200
 
 
@@ -171,7 +171,7 @@ def test_key_is_good_for_its_scopes_only(keys: Keys) -> None:
 
 
 def test_remembered_answer_needs_a_key_too(keys: Keys, fake: FakeClassifier) -> None:
-    """What is answered before Flask is asked is no way around it."""
+    """The fast path does not bypass authentication."""
     key = keys.add("forum", "classify")
     client = locked(keys, fake).test_client()
     for _ in range(2):
@@ -270,7 +270,10 @@ def test_list_shows_tenants_as_they_are_called(here: Path) -> None:
 
 @pytest.mark.parametrize("link", [False, True])
 def test_file_that_was_left_over_gives_its_mode_to_nobody(link: bool, tmp_path: Path) -> None:
-    """Of a command that was killed, or put there by somebody: neither its mode nor where it leads counts."""
+    """
+    A temporary file of a killed command or of another user: neither its mode nor its target, if it is a link,
+    is used.
+    """
     left = tmp_path / "keys.json.new"
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("mine")
@@ -355,7 +358,7 @@ def test_keys_without_a_file_stop_the_start() -> None:
 
 @pytest.mark.parametrize("environment", ["production", "canary", "staging"])
 def test_nobody_serves_everybody_by_mistake(environment: str) -> None:
-    """Facing users, serving without keys must be said in words."""
+    """In environments that face users, serving without keys must be allowed explicitly."""
     variables = {"MODERATOR_CONFIG_DIR": str(ROOT / "config"), "MODERATOR_ENVIRONMENT": environment}
     with pytest.raises(ConfigurationError, match=r"auth\.mode: none, but auth\.required is true"):
         create_app(load_settings(variables), classifier=FakeClassifier())

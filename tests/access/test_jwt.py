@@ -1,4 +1,4 @@
-"""Tokens of an identity provider: what is let in, and every way known to us of getting in without one."""
+"""Tokens of an identity provider: valid ones, and every attack that we know."""
 
 import base64
 import hashlib
@@ -273,7 +273,7 @@ def test_either_key_or_token(key_file: Path, tmp_path: Path) -> None:
     assert status(**{"X-API-Key": token()}) == 401, "tokens are bearer tokens"
     assert status(Authorization=f"Bearer {secret[:-1]}x") == 401
     assert status() == 401
-    # Only the first that is shown counts: a bad one is not made good by another.
+    # Only the first credential counts: another one does not make up for an invalid one.
     assert status(Authorization=f"Bearer {unsigned('none')}", **{"X-API-Key": secret}) == 401
 
 
@@ -441,7 +441,7 @@ def test_many_who_wait_fetch_once() -> None:
 
 
 def test_who_comes_late_does_not_wait_as_long_again() -> None:
-    """A provider that hangs, and tokens with made-up key names, would else hold every thread up."""
+    """Otherwise a provider that hangs, and tokens with invented key ids, would block every thread."""
     provider = Provider(published(("a", RSA, "RS256")))
     provider.gate.clear()
     keys = provider.keys(timeout_seconds=60)
@@ -588,7 +588,7 @@ def test_keys_over_http(upstream: FaultServer, tmp_path: Path) -> None:
     ],
 )
 def test_provider_that_answers_badly(step: Step, upstream: FaultServer) -> None:
-    """It is counted and logged, and nobody waits for the time-out."""
+    """It is counted and logged, and no request waits for the time-out."""
     upstream.play(step)
     before = failed_fetches()
     keys = PublishedKeys(settings_with(jwks_url=upstream.url, timeout_seconds=5))

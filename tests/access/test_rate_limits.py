@@ -1,4 +1,4 @@
-"""How much one of those who ask may ask for: counted once, together, and in nobody's way by mistake."""
+"""Rate limits: each text is counted once, by all workers together, and no request is refused by mistake."""
 
 import itertools
 import re
@@ -120,7 +120,7 @@ def test_tightest_of_several_limits_is_told(tmp_path: Path) -> None:
 
 
 def test_asking_too_fast_costs_nothing_of_the_day(tmp_path: Path) -> None:
-    """Whatever the order in which they are written: the shortest window refuses first."""
+    """The shortest window refuses first, whatever the order of the limits."""
     client = client_with(tmp_path, rate="20/day; 2/hour")
     answers = [ask(client) for _ in range(10)]
     assert [answer.status_code for answer in answers] == [200] * 2 + [429] * 8
@@ -174,7 +174,7 @@ class Locked:
 def test_whose_account_it_is(by: str, expected: dict[str, int], tmp_path: Path) -> None:
     locked = Locked(tmp_path, by=by)
     if by == "address":
-        # One account, of which each takes what its own limit leaves.
+        # One account, with a limit for each tenant.
         assert locked.admitted("small") == expected["small"]
         assert locked.admitted("small 2") == expected["small 2"]
         assert locked.admitted("small", address="192.0.2.2") == 2
@@ -251,7 +251,7 @@ def takes(limiter: RateLimiter, who: str = "tenant:a", limits: Sequence[RateLimi
 
 
 def test_more_who_ask_than_connections_still_count_together(server: RedisServer) -> None:
-    """Who finds no connection free waits for one, and does not begin to count alone."""
+    """If all connections are in use, a request waits for one instead of counting in this process only."""
     limiter = build_rate_limiter(LimitsSettings(url=server.url, timeout_seconds=5, max_connections=2), None)
     limits = parse_limits("100/hour", "x")
     before = metrics.LIMIT_STORAGE_FAILURES._value.get()
@@ -262,7 +262,9 @@ def test_more_who_ask_than_connections_still_count_together(server: RedisServer)
 
 
 def test_burst_is_no_breaker(server: RedisServer) -> None:
-    """With few connections and the usual time-out: waiting for one's turn is not a failure of the server."""
+    """
+    With few connections and the usual time-out: waiting for a connection is not a failure of the server.
+    """
     limiter = build_rate_limiter(LimitsSettings(url=server.url, max_connections=1), None)
     limits = parse_limits("100/hour", "x")
     takes(limiter, "tenant:other", limits)
@@ -288,7 +290,7 @@ def test_having_no_connection_is_not_taken_for_an_breaker(
 
 
 def test_count_goes_on_where_the_server_was(server: RedisServer) -> None:
-    """An outage does not give everybody the whole limit again."""
+    """A failure of the server does not give anybody the whole limit again."""
     limiter = build_rate_limiter(LimitsSettings(url=server.url, timeout_seconds=0.2), None)
     limits = parse_limits("10/hour", "x")
     assert [takes(limiter, limits=limits) for _ in range(7)] == [True] * 7
@@ -347,7 +349,7 @@ def test_server_with_a_password(tmp_path: Path) -> None:
 
 
 def test_workers_of_two_services_admit_no_more_than_the_limit(tmp_path: Path, server: RedisServer) -> None:
-    """Four workers each, one server, more asked for than allowed, all at once."""
+    """Four workers each, one server, and more requests at once than the limit allows."""
     variables = {"MODERATOR__LIMITS__URL": server.url, "MODERATOR__LIMITS__RATE": "200/hour"}
     variables["MODERATOR__LIMITS__TIMEOUT_SECONDS"] = "5"
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Policies of their own for some of those who ask: what a file may say, and what follows from it."""
+"""Policies of tenants: the file, and its effects."""
 
 import json
 from pathlib import Path
@@ -130,7 +130,7 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 class Served:
-    """The service, and a key for each who asks."""
+    """The service, and a key for each tenant."""
 
     def __init__(self, tmp_path: Path, fake: FakeClassifier) -> None:
         ring, path = ApiKeys([]), tmp_path / "keys.json"
@@ -165,7 +165,7 @@ def served(tmp_path: Path, harassing: FakeClassifier) -> Served:
 
 
 def test_each_tenant_has_its_own_policy_from_one_memory(served: Served, harassing: FakeClassifier) -> None:
-    """Asked twice: by Flask first, then from memory before Flask, where answers are kept as sent."""
+    """Each request is sent twice: Flask answers the first, and the fast path the second."""
     for round_ in range(3):
         decisions = {tenant: served.ask(tenant, "some text") for tenant in served.keys}
         assert decisions["playground"]["decision"] == "block"
@@ -198,7 +198,7 @@ def test_terms_in_every_answer(served: Served) -> None:
 
 
 def test_texts_that_differ_in_allowed_terms_alone(served: Served, harassing: FakeClassifier) -> None:
-    """They have an entry in common, but no answer."""
+    """They share a cache entry, but not the rendered response."""
     harassing.scores = dict(harassing.scores) | {Label.HR: 0.9}
     for _ in range(3):
         assert served.ask("arena", "kill the boss and rest")["flagged"] is True
@@ -231,7 +231,7 @@ def test_callers_see_their_own_policy_and_admins_all(served: Served) -> None:
 
 
 def test_explanation_stands_where_the_words_are(tmp_path: Path) -> None:
-    """The blanked term moves nothing."""
+    """A blanked term does not change positions."""
     settings = settings_of(tmp_path)
     path = tmp_path / "text.txt"
     path.write_text("  kill the boss, you pathetic idiot", encoding="utf-8")

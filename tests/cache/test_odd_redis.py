@@ -1,4 +1,4 @@
-"""A server in the place of Redis that answers anything at all: to callers it is a miss, and no limit."""
+"""A server that answers Redis commands with arbitrary bytes: a cache miss for callers, and no rate limit."""
 
 import json
 import socket
@@ -107,7 +107,7 @@ REPLIES = {
 
 @contextmanager
 def odd_server(reply: bytes) -> Iterator[int]:
-    """Answer every command with the same."""
+    """Answer every command with the same bytes."""
     stop = threading.Event()
 
     def converse(connection: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""What workers and machines share on a real server, and that nothing that befalls it befalls a caller."""
+"""The shared cache on a real server, whose failures never affect callers."""
 
 import json
 import socket
@@ -58,7 +58,7 @@ def settings(server: RedisServer, *, mode: str = "off", secret: str | None = Non
 
 
 def workers(chosen: Settings, count: int = 2) -> list[tuple[FlaskClient, Oracle]]:
-    """Make as many workers that share nothing but the server."""
+    """Return several stores that only share the server."""
     oracles = [Oracle() for _ in range(count)]
     return [(create_app(chosen, classifier=oracle).test_client(), oracle) for oracle in oracles]
 
@@ -193,7 +193,10 @@ def test_no_lease_is_taken_where_none_is_wanted(server: RedisServer) -> None:
 
 
 def test_server_away_and_back(server: RedisServer) -> None:
-    """Killed, absent, started anew: misses, one failure each pause, no error, and then it shares again."""
+    """
+    Killed, absent, started again: misses, one failure for each pause, no errors, and then the cache is shared
+    again.
+    """
     before = failures()
     (one, asked), (other, _) = workers(settings(server, pause_seconds=0.2))
     cache_of(one, TEXT)

@@ -1,4 +1,4 @@
-"""Answers by key: what is kept, for how long, and under which name."""
+"""The store of answers: what is stored, for how long, and under which key."""
 
 import threading
 import time
@@ -125,7 +125,7 @@ PARTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 @given(st.lists(PARTS, min_size=4, max_size=4), st.lists(PARTS, min_size=4, max_size=4))
 def test_keys_differ_wherever_anything_differs(one: list[str], other: list[str]) -> None:
-    """Also where parts run together: ("ab", "c") and ("a", "bc")."""
+    """Also if the parts give the same string: ("ab", "c") and ("a", "bc")."""
     keys = {
         tuple(parts): KeyMaker(ClassifierIdentity(parts[0], parts[1], parts[2])).key(parts[3])
         for parts in (one, other)

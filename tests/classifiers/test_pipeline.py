@@ -1,4 +1,4 @@
-"""Choosing a classifier: each thing that is missing is one clear error."""
+"""Building the classifier: each missing setting is one clear error."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -174,7 +174,7 @@ def koala_client(upstream: FaultServer) -> FlaskClient:
 def test_koala_is_judged_by_its_own_policy(
     named: dict[str, float], decision: str, label: str | None, upstream: FaultServer
 ) -> None:
-    """Koala's scores compete: a text that is a little of everything shows only in the sum."""
+    """Koala's scores sum to 1: a text with a little of everything is only visible in the sum."""
     upstream.play(reply(scores(**named)))
     body = koala_client(upstream).post("/classify", json={"text": "a text"}).get_json()
     assert body["decision"] == decision
@@ -183,7 +183,7 @@ def test_koala_is_judged_by_its_own_policy(
 
 
 def test_refused_credentials_are_our_502(upstream: FaultServer) -> None:
-    """Our token's 401 is never relayed: the caller's own credentials are not the matter."""
+    """A 401 for our token is never passed on: the caller's own credentials are valid."""
     upstream.play(Step(401, b'{"error":"Invalid credentials in Authorization header"}'))
     response = koala_client(upstream).post("/classify", json={"text": "a text"})
     assert (response.status_code, response.get_json()["code"]) == (502, "classifier_credentials_refused")

@@ -1,4 +1,6 @@
-"""What people type first is judged right: kinds of texts that nothing was fitted to, and their rates."""
+"""
+Texts that people type first are judged correctly: kinds of texts that nothing was fitted to, and their rates.
+"""
 
 import json
 from collections import defaultdict
@@ -48,7 +50,7 @@ def is_right(case: Case, verdict: Verdict) -> bool:
 
 
 def rates(cases: list[Case], moderator: Moderator) -> dict[str, float]:
-    """The share that is judged right, by kind and by what is wanted."""
+    """The share of texts that are judged correctly, by kind and expected decision."""
     verdicts = moderator.moderate([case["text"] for case in cases])
     found: dict[str, list[bool]] = defaultdict(list)
     for case, verdict in zip(cases, verdicts, strict=True):

@@ -1,9 +1,9 @@
 """
-No text gets the answer of another, whatever a server sends and whenever it comes.
+No text gets the answer of another, whatever a server sends, and whenever.
 
-A connection is used again only after an exchange beyond doubt. If a gateway answers with an error, and the
-server behind it sends the real answer when that is ready, every later answer on that connection would
-otherwise be the one before.
+A connection is reused only after a complete exchange. If a gateway answers with an error, and the server
+behind it sends the real answer when that is ready, every later answer on that connection would otherwise be
+the one before.
 """
 
 import itertools

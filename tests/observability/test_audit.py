@@ -1,4 +1,4 @@
-"""The record of every decision: complete, and without a text."""
+"""The audit log: complete, and without texts."""
 
 import hashlib
 import hmac
@@ -36,7 +36,7 @@ CANARY = "canary-words of a person"
 
 
 class Audited:
-    """A service that keeps a record."""
+    """A service with an audit log."""
 
     def __init__(self, tmp_path: Path, **settings: Any) -> None:
         self.file = tmp_path / "audit.jsonl"

@@ -1,4 +1,4 @@
-"""content-moderator scan: every row once, whatever happens on the way."""
+"""content-moderator scan: every row exactly once, whatever happens."""
 
 import csv
 import gzip
@@ -243,7 +243,9 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_siz
 def test_interrupted_scan_ends_like_one_that_was_not(
     rows: list[str], form: Any, stops: list[int], batch: int, torn: bytes, tmp_path: Path
 ) -> None:
-    """Stopped after any batches, with anything half written behind the checkpoint: the files are the same."""
+    """
+    Stopped after any number of batches, with partial output after the checkpoint: the files are the same.
+    """
     content = encoded(rows, form)
     whole = Job(tmp_path / "whole.jsonl", form, batch_rows=batch)
     pieces = Job(tmp_path / "pieces.jsonl", form, batch_rows=batch)

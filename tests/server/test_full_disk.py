@@ -1,4 +1,4 @@
-"""A log that cannot be written, a run folder that is full or gone, too few descriptors: it serves on."""
+"""A log that cannot be written, a full or missing run folder, too few descriptors: the service continues."""
 
 import contextlib
 import fcntl
@@ -77,7 +77,7 @@ def test_log_on_a_full_disk() -> None:
 
 
 def test_log_that_nobody_reads() -> None:
-    """A pipe that is full holds up neither requests nor the master."""
+    """A full pipe blocks neither requests nor the master."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
@@ -278,7 +278,7 @@ def test_folder_of_the_run_that_is_removed(tmp_path: Path) -> None:
 
 
 def test_too_few_file_descriptors() -> None:
-    """It says so at start; connections that there is no room for wait or are refused, and no worker ends."""
+    """A message at start; connections beyond the limit wait or are refused, and no worker ends."""
 
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))

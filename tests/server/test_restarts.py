@@ -1,4 +1,6 @@
-"""Behind nginx nothing is lost: reloads, workers that are replaced, killed or stopped, all under load."""
+"""
+Behind nginx no request is lost: reloads, and workers that are replaced, killed or stopped, all under load.
+"""
 
 import contextlib
 import os

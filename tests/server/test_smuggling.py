@@ -1,4 +1,4 @@
-"""Malformed and smuggled requests, by way of nginx and directly: one answer each, and nothing hidden."""
+"""Malformed and smuggled requests, through nginx and directly: one response each, and no hidden request."""
 
 import re
 from collections.abc import Iterator

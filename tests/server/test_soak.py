@@ -1,4 +1,4 @@
-"""The service under mixed traffic and faults for SOAK_SECONDS: what it holds on to does not grow."""
+"""The service under mixed traffic and faults for SOAK_SECONDS: its resources do not grow."""
 
 import contextlib
 import gzip

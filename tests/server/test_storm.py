@@ -1,4 +1,4 @@
-"""Under load, with real processes: an upstream that fails for all, and more work than can be done."""
+"""Overload, with real processes: an upstream that fails for everybody, and more work than possible."""
 
 import http.client
 import json

@@ -1,5 +1,5 @@
 """
-A scripted HTTP server on raw sockets, for what no well-behaved server would do.
+A scripted HTTP server on raw sockets, for replies that no correct server sends.
 
 Each request takes the next step of the script (the last one repeats); a step answers as told: status,
 headers and body, late, in drips, cut short, with a reset, or never. What was received is kept.
@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from content_moderator.domain.label import Label
@@ -137,15 +137,16 @@ class FaultServer:
             except OSError:
                 return
             self.connections += 1
-            if self.tls is not None:
-                connection = self.tls.wrap_socket(connection, server_side=True)
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
-    def _converse(self, connection: socket.socket) -> None:
-        with connection:
+    def _converse(self, plain: socket.socket) -> None:
+        with ExitStack() as stack:
+            connection = stack.enter_context(plain)
             connection.settimeout(30)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
+                if self.tls is not None:
+                    connection = stack.enter_context(self.tls.wrap_socket(plain, server_side=True))
                 while (request := _receive(connection)) and self._answer(connection, self._step(request)):
                     pass
             except OSError:

@@ -1,4 +1,4 @@
-"""What nobody can see changes nothing: neither scores nor terms nor what is remembered."""
+"""Invisible characters change nothing: neither scores nor terms nor cached answers."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""In which language a text is, and what follows where it is not judged."""
+"""The language of texts, and the treatment of languages that are not judged."""
 
 import pytest
 from flask.testing import FlaskClient

@@ -1,4 +1,4 @@
-"""Terms that a community lists: found however they are written, and nowhere else."""
+"""Listed terms are found in any spelling, and nowhere else."""
 
 import itertools
 import random

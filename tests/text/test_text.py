@@ -1,4 +1,4 @@
-"""Cleaning and normalising: what is undone, what is left alone, and what cannot slow it down."""
+"""Cleaning and normalization: what is undone, what is not changed, and that the time is linear."""
 
 import pytest
 from hypothesis import given

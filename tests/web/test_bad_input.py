@@ -1,4 +1,4 @@
-"""Bad input gets a clear 4xx that names the field and the limit; the classifier is never asked."""
+"""Bad input gets a clear 4xx with the field and the limit; the classifier is never called."""
 
 import gzip
 import io

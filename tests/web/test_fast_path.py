@@ -1,4 +1,4 @@
-"""What is answered before Flask is asked: the same, to the last byte, and only the plainest of requests."""
+"""The fast path: the same bytes as Flask, and only for the simplest requests."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Requests made up from the API's own description: whatever they are, the answers are as described."""
+"""Requests generated from the API description: all answers are as described."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The guard: which near copies may be answered like the text that they copy."""
+"""The guard: for which near copies the answer of the cached text may be used."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -151,7 +151,7 @@ def guard(embedded: EmbeddedClassifier) -> Guard:
     ],
 )
 def test_rules(guard: Guard, one: str, other: str, refusal: Refusal | None) -> None:
-    """In both orders, for either text may be the first that comes."""
+    """In both orders, because either text can come first."""
     assert guard.refusal(fold(one), fold(other), HARMLESS) == refusal
     assert guard.refusal(fold(other), fold(one), HARMLESS) == refusal
 
@@ -175,7 +175,7 @@ def test_any_number_counts_where_that_is_configured(embedded: EmbeddedClassifier
 
 
 def test_no_meaning_slips_through(guard: Guard) -> None:
-    """Pairs of a benign and a harmful text, in both orders: none may be answered like the other."""
+    """Pairs of a benign and a harmful text, in both orders: no text may get the answer of the other."""
     pairs = list(variants("minimal_pairs.txt"))
     assert len(pairs) >= 300
     slipped = [
@@ -190,7 +190,7 @@ def test_no_meaning_slips_through(guard: Guard) -> None:
 
 
 def test_scores_alone_would_not_do(embedded: EmbeddedClassifier) -> None:
-    """Why there are rules: by its scores the embedded model takes many of these pairs for the same."""
+    """The reason for the rules: by scores alone, the embedded model treats many of these pairs as equal."""
     alike = 0
     for pair in variants("minimal_pairs.txt"):
         one, other = scored(embedded, [fold(clean(text)) for text in pair])
@@ -243,7 +243,7 @@ def pairs_of(file: str) -> list[tuple[str, str]]:
 
 
 def served(embedded: EmbeddedClassifier, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Give the pairs of which the second is answered like the first, which is all that is remembered."""
+    """Return the pairs whose second text gets the answer of the first, the only one in the cache."""
     settings = SimilarCacheSettings(mode="on")
     found = []
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""The index of near texts: the same answers as comparing with every text, and bounded work."""
+"""The index of near copies: the same results as comparing with every text, with bounded work."""
 
 import random
 
@@ -25,7 +25,7 @@ def edited(draw: st.DrawFn) -> tuple[list[str], str]:
 
 
 def brute_force(texts: dict[bytes, str], text: str, nearness: Nearness) -> tuple[bytes, int] | None:
-    """Compare with every text; of equals the newest wins."""
+    """Compare with every text; ties go to the newest."""
     best: tuple[bytes, int] | None = None
     for key, other in texts.items():
         distance = Levenshtein.distance(text, other)

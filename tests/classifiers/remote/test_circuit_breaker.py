@@ -1,4 +1,4 @@
-"""When a failing classifier is left alone, and when it is asked again."""
+"""The circuit breaker: when it opens, and when it closes again."""
 
 import threading
 from dataclasses import replace

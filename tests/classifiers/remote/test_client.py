@@ -1,4 +1,4 @@
-"""The client of the remote classifier: what it sends, and what each reply and each fault becomes."""
+"""The client of the remote classifier: its requests, and the result of each reply and each fault."""
 
 import contextlib
 import json
@@ -369,7 +369,7 @@ def test_next_call_works_after_each_fault(upstream: FaultServer) -> None:
 def test_a_kept_alive_connection_that_has_gone_stale_costs_nothing(
     stale: Step, upstream: FaultServer
 ) -> None:
-    """The server closed it while nobody asked: no failure, and no retry that counts."""
+    """The server closed the idle connection: no failure, and no retry that counts."""
     classifier = koala(upstream.url)
     upstream.play(reply(NINE), stale, reply(NINE))
     assert len(classifier.classify(["a"])) == 1

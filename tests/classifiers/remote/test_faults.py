@@ -1,5 +1,5 @@
 """
-What callers see of each fault of the upstream: through the front door, against real sockets.
+What callers get for each fault of the upstream: through the HTTP interface, with real sockets.
 
 Each row: the answer's status and code, Retry-After, how many calls the upstream got, and a bound in time. No
 fault may lead to a 500, to a harmless verdict, or to a thread that hangs.
@@ -11,10 +11,7 @@ import json
 import math
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.utils import format_datetime
 from pathlib import Path
@@ -33,6 +30,7 @@ from content_moderator.config.settings import (
     Settings,
     UpstreamSettings,
 )
+from tests.support import fault_server
 from tests.support.fault_server import FaultServer, Step, reply, scores, unused_port
 
 NINE = scores(H=0.9)
@@ -261,7 +259,7 @@ def test_refused() -> None:
 
 
 def test_black_hole() -> None:
-    """A host that answers nothing: its listener's queue is full."""
+    """A host that does not answer, because the queue of its listener is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as first:
         port = listener.getsockname()[1]
         first.connect(("127.0.0.1", port))
@@ -284,35 +282,6 @@ def test_reset_on_a_reused_connection(upstream: FaultServer) -> None:
     check(app, Row((), 200, None, 1))
     upstream.play(Step(cut_at=0, reset=True), GOOD)
     check(app, Row((), 200, None, 2))
-
-
-@contextmanager
-def tls_server(certificate: trustme.LeafCert, body: bytes) -> Iterator[int]:
-    """Answer each TLS connection once."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    stop = threading.Event()
-
-    def serve(listener: socket.socket) -> None:
-        while not stop.is_set():
-            try:
-                plain, _ = listener.accept()
-                with context.wrap_socket(plain, server_side=True) as connection:
-                    connection.recv(65536)
-                    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-                    connection.sendall(head.encode() + body)
-            except OSError:
-                continue
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.2)
-        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            stop.set()
-            thread.join(5)
 
 
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -339,8 +308,11 @@ def test_tls(
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     certificate = authority.issue_cert(*names, not_after=not_after)
     ca_file = str(tmp_path / "ca.pem") if trusted else None
-    with tls_server(certificate, json.dumps([NINE]).encode()) as port:
-        app = create_app(settings(f"https://localhost:{port}/", ca_file=ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    with fault_server.running(tls=context) as server:
+        server.play(GOOD)
+        app = create_app(settings(server.url, ca_file=ca_file))
         check(
             app, Row((), status, None if status == 200 else UNAVAILABLE, 0, None if status == 200 else (5, 5))
         )

@@ -1,4 +1,4 @@
-"""Texts that wait share calls, and none suffers for another."""
+"""Waiting texts share calls, and no text is affected by another."""
 
 import random
 import threading
@@ -150,7 +150,7 @@ def test_calls_at_once_are_limited(inner: Gated, pool: ThreadPoolExecutor) -> No
 def test_under_load_texts_gather_for_a_call(
     inner: Gated, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first few leave alone; then a call has a fourth of all texts that are under way."""
+    """The first few are sent alone; then a call has a fourth of all texts in progress."""
     monkeypatch.setattr(batching, "MAX_GATHER_SECONDS", 60.0)
     classifier = build(inner, in_flight=32)
     asked = ask(pool, classifier, *(f"text {n}" for n in range(28)))
@@ -163,7 +163,7 @@ def test_under_load_texts_gather_for_a_call(
 
 
 def test_texts_do_not_gather_for_long(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    """A call that hangs holds nobody up while others are allowed."""
+    """A call that hangs does not delay others while further calls are possible."""
     classifier = build(inner, in_flight=32)
     asked = ask(pool, classifier, *(f"text {n}" for n in range(9)))
     wait_until(lambda: len(inner.batches) == 9)
@@ -229,7 +229,7 @@ def test_who_gives_up_takes_nothing_from_the_others(inner: Gated, pool: ThreadPo
 
 
 def test_each_caller_has_a_deadline_of_its_own(inner: Gated, pool: ThreadPoolExecutor) -> None:
-    """The call of both is made for the one who has more time, and the other does not wait for it."""
+    """The shared call has the later deadline, and the other caller does not wait for it."""
     classifier = build(inner)
     first = occupy(pool, classifier, inner)
     early = ask(pool, classifier, "early", seconds=1.0)

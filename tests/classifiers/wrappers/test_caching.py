@@ -1,4 +1,4 @@
-"""What is answered from memory, what is not, and who is asked how often."""
+"""The cache in front of the classifier: what it answers, and how often the classifier is called."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -212,7 +212,7 @@ def test_texts_that_are_not_compared(oracle: Oracle, text: str) -> None:
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
 def test_no_harmful_text_is_answered_as_benign(backwards: bool) -> None:
-    """All minimal pairs through the whole service, beside each other: it is never a near copy that errs."""
+    """All minimal pairs through the whole service: no harmful text gets the answer of a near copy."""
     pairs = list(variants("minimal_pairs.txt"))
     asking = client(Oracle([harmful.strip() for _, harmful in pairs]), "on")
     wrong = []

@@ -65,7 +65,7 @@ def test_hundred_identical_texts_at_once_are_one_call() -> None:
 
 
 def test_answer_is_stored_before_it_stops_being_shared() -> None:
-    """A caller who comes when the call has just ended finds the answer in the cache."""
+    """A caller that arrives when the call has just ended finds the answer in the cache."""
     oracle = Oracle()
     asking = build_pipeline(Settings(), oracle).classifier
     stop = threading.Event()
@@ -121,7 +121,7 @@ def test_mistake_of_ours_is_raised_in_every_caller() -> None:
 
 
 def test_call_that_has_taken_long_is_not_joined() -> None:
-    """Its failure would be the newcomer's, who has time."""
+    """Otherwise its failure would be that of a later caller that still has time."""
     gate, clock = Gated(), Clock()
 
     def later() -> None:
@@ -167,7 +167,7 @@ ALICE, BOB = (Caller(name, name, frozenset()) for name in ("alice", "bob"))
     ],
 )
 def test_callers_who_share_no_cache_share_no_call(first: CallContext, second: CallContext) -> None:
-    """Else the time of an answer would tell one tenant what another asks at the moment."""
+    """Otherwise the response time would reveal the requests of another tenant."""
     gate = Gated()
     asking = sharing(gate, owner_of=lambda caller: caller.tenant if caller else "")
     with ThreadPoolExecutor(2) as threads:

@@ -1,4 +1,4 @@
-"""POST /classify/batch: many texts, one pass, and no text fails its neighbours."""
+"""POST /classify/batch: several texts in one call, and no text affects the others."""
 
 from collections.abc import Sequence
 from typing import Any

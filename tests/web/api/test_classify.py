@@ -1,4 +1,4 @@
-"""POST /classify through the front door."""
+"""POST /classify through the HTTP interface."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The client libraries of the services that we stand for, themselves, against the service under gunicorn."""
+"""The real client libraries of OpenAI and Perspective with the service under gunicorn."""
 
 import functools
 import json

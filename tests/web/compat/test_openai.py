@@ -1,4 +1,4 @@
-"""OpenAI's moderation API; what its own client libraries make of it is in test_clients.py."""
+"""OpenAI's moderation API; test_clients.py uses its client libraries."""
 
 from typing import Any
 

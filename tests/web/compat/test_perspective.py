@@ -1,4 +1,4 @@
-"""The Perspective API; what its own client libraries make of it is in test_clients.py."""
+"""The Perspective API; test_clients.py uses its client libraries."""
 
 from typing import Any
 
